@@ -1,0 +1,191 @@
+"""From the dict form of an object to the parts that engines store. Pure."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from asyncbackends.errors import InvalidRequestError
+from asyncbackends.narrowing import is_list, is_mapping
+from asyncbackends.object_model.values import (
+    canonical_id,
+    checked_text,
+    fq_key,
+    index_key,
+    json_text,
+)
+from asyncbackends.object_model.views import TypeView
+from asyncbackends.object_model.writes import RefTarget
+from asyncbackends.protocols.guarantees import Limits
+from asyncbackends.protocols.values import Json
+
+__all__ = ("Fields", "element_key", "normalise")
+
+
+class Fields(msgspec.Struct):
+    """A written dict, taken apart; None as JSON text removes."""
+
+    key: str | None = None
+    parent_type: str | None = None
+    parent_uuid: str | None = None
+    properties: dict[str, str | None] = msgspec.field(default_factory=dict[str, str | None])
+    index: dict[str, str | None] = msgspec.field(default_factory=dict[str, str | None])
+    elements: dict[str, list[tuple[str, str]]] = msgspec.field(
+        default_factory=dict[str, list[tuple[str, str]]]
+    )
+    refs: dict[str, list[RefTarget]] = msgspec.field(default_factory=dict[str, list[RefTarget]])
+    size: int = 0
+
+
+def normalise(view: TypeView, uuid: str, obj_dict: Mapping[str, Json], limits: Limits) -> Fields:
+    """Check every field of a written dict and take it apart.
+
+    :raises InvalidRequestError: naming type, uuid, field and reason.
+    """
+    if not isinstance(obj_dict, Mapping):
+        message = f"{view.name} {uuid}: an object is a dict, not {type(obj_dict).__name__}"
+        raise InvalidRequestError(message)
+    fields = Fields()
+    for field, value in obj_dict.items():
+        role, name = view.role(field)
+        where = f"{view.name} {uuid}: {field}"
+        if role == "property":
+            _property(fields, view, field, value, where, limits)
+        elif role == "refs":
+            fields.refs[name] = _refs(fields, view, name, value, where, limits)
+        elif role in {"list", "map"}:
+            fields.elements[field] = _elements(fields, view, field, value, where, limits)
+        elif role == "identity":
+            _identity(fields, uuid, field, value, where, limits)
+        else:
+            message = f"{where} is read-only: it follows from other objects"
+            raise InvalidRequestError(message)
+    if limits.object_bytes is not None and fields.size > limits.object_bytes:
+        message = (
+            f"{view.name} {uuid} takes {fields.size} bytes as JSON; "
+            f"this engine stores {limits.object_bytes} an object"
+        )
+        raise InvalidRequestError(message)
+    return fields
+
+
+def _identity(
+    fields: Fields, uuid: str, field: str, value: Json, where: str, limits: Limits
+) -> None:
+    if field == "uuid":
+        if canonical_id(value) != uuid:
+            message = f"{where} is {value}, and the object's id is {uuid}"
+            raise InvalidRequestError(message)
+    elif field == "fq_name":
+        fields.key = fq_key(value, limits.fq_name_bytes)
+    elif field == "parent_type":
+        fields.parent_type = None if value is None else checked_text(value, where)
+    else:
+        fields.parent_uuid = None if value is None else canonical_id(value)
+
+
+def _property(
+    fields: Fields, view: TypeView, field: str, value: Json, where: str, limits: Limits
+) -> None:
+    indexed = field in view.object_type.indexed
+    if value is None:
+        fields.properties[field] = None
+        if indexed:
+            fields.index[field] = None
+        return
+    checked_text(field, "a property's name")
+    text = json_text(value, where, limits.value_bytes)
+    if indexed:
+        fields.index[field] = index_key(value)
+        if fields.index[field] is None:
+            message = f"{where} is indexed: it takes text, a number or a boolean"
+            raise InvalidRequestError(message)
+    fields.properties[field] = text
+    fields.size += len(text)
+
+
+def _elements(
+    fields: Fields, view: TypeView, field: str, value: Json, where: str, limits: Limits
+) -> list[tuple[str, str]]:
+    mapped = view.object_type.maps.get(field)
+    wrapper = view.object_type.lists.get(field) if mapped is None else mapped.wrapper
+    elements = unwrapped(value, wrapper, where)
+    texts = [
+        json_text(element, f"{where}[{position}]", limits.value_bytes)
+        for position, element in enumerate(elements)
+    ]
+    fields.size += sum(map(len, texts))
+    if mapped is None:
+        return [(str(position), text) for position, text in enumerate(texts)]
+    keyed: dict[str, str] = {}
+    for element, text in zip(elements, texts, strict=True):
+        key = element_key(element, mapped.key, where)
+        if key in keyed:
+            message = f"{where} has the key {key!r} twice"
+            raise InvalidRequestError(message)
+        keyed[key] = text
+    return list(keyed.items())
+
+
+def unwrapped(value: Json, wrapper: str | None, where: str) -> list[Json]:
+    """Give the elements of a collection in its dict form; None and {} are empty."""
+    elements = value
+    if wrapper is not None and is_mapping(value):
+        if value.keys() - {wrapper}:
+            message = f"{where} is {{{wrapper!r}: [...]}}, not with {sorted(value)}"
+            raise InvalidRequestError(message)
+        elements = value.get(wrapper)
+    if elements is None or (wrapper is None and elements == {}):
+        return []
+    if not is_list(elements) or (wrapper is not None and elements is value):
+        form = "a list" if wrapper is None else f"{{{wrapper!r}: [...]}}"
+        message = f"{where} is {form}, not {type(value).__name__}"
+        raise InvalidRequestError(message)
+    return elements
+
+
+def element_key(value: Json, key_name: str, where: str) -> str:
+    """Give the key that a map's element holds."""
+    if not is_mapping(value) or key_name not in value:
+        message = f"{where}: an element is a dict with its key under {key_name!r}"
+        raise InvalidRequestError(message)
+    return checked_text(value[key_name], f"{where}: the key {key_name!r}")
+
+
+def _refs(
+    fields: Fields, view: TypeView, target: str, value: Json, where: str, limits: Limits
+) -> list[RefTarget]:
+    if value is None:
+        return []
+    if not is_list(value):
+        message = f"{where} is a list of refs, not {type(value).__name__}"
+        raise InvalidRequestError(message)
+    carries_attr = view.object_type.refs[target].attr
+    refs = [_ref(target, ref, f"{where}[{at}]", limits) for at, ref in enumerate(value)]
+    seen: set[str] = set()
+    for ref in refs:
+        if ref.attr != "null" and not carries_attr:
+            message = f"{where}: refs to {target} carry no attr"
+            raise InvalidRequestError(message)
+        identity = ref.uuid or ref.key or ""
+        if identity in seen:
+            message = f"{where} names {identity} twice"
+            raise InvalidRequestError(message)
+        seen.add(identity)
+        fields.size += len(ref.attr)
+    return refs
+
+
+def _ref(target: str, ref: Json, where: str, limits: Limits) -> RefTarget:
+    if not is_mapping(ref) or ref.keys() - {"to", "uuid", "attr"}:
+        message = f"{where} is a dict with 'uuid', 'to' or both, and 'attr'"
+        raise InvalidRequestError(message)
+    uuid, to = ref.get("uuid"), ref.get("to")
+    if uuid is None and to is None:
+        message = f"{where} has neither 'uuid' nor 'to'"
+        raise InvalidRequestError(message)
+    return RefTarget(
+        target,
+        None if uuid is None else canonical_id(uuid),
+        None if to is None else fq_key(to, limits.fq_name_bytes),
+        json_text(ref.get("attr"), f"{where}: attr", limits.value_bytes),
+    )

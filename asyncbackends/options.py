@@ -1,0 +1,75 @@
+"""The options that every engine has, as frozen Structs that an engine's own options extend."""
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+from asyncbackends.schema import Schema
+
+__all__ = ("BackendOptions", "DatabaseOptions", "Namespace", "Seconds", "Secret", "ServerOptions")
+
+Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
+Namespace: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([A-Za-z][A-Za-z0-9_]{0,39})?$")]
+
+
+class Secret:
+    """Text that never shows: not in a repr, a log or an error."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text, for the driver alone."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class BackendOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of every engine of every kind."""
+
+    namespace: Namespace = "asyncbackends"
+    """Several systems share one server by it; empty is bare names."""
+    connect_timeout: Seconds = 10.0
+    """Seconds for first contact, all endpoints together."""
+    operation_timeout: Seconds = 10.0
+    """Seconds for waiting, sending, the answer and the adapter's own retries together."""
+
+
+class ServerOptions(BackendOptions, frozen=True, kw_only=True):
+    """Options of every engine with a server."""
+
+    link_timeout: Seconds = 10.0
+    """A silent peer is given up after at most twice these seconds."""
+    reconnect_min: Seconds = 0.05
+    reconnect_max: Seconds = 5.0
+    username: str | None = None
+    password: Secret | None = None
+    password_file: str | None = None
+    tls: Literal["off", "on"] = "off"
+    tls_ca_file: str | None = None
+    tls_cert_file: str | None = None
+    tls_key_file: str | None = None
+    tls_server_name: str | None = None
+
+
+class DatabaseOptions(BackendOptions, frozen=True, kw_only=True):
+    """Options of every configuration database."""
+
+    schema: Schema | None = None
+    """In a settings file the path of a TOML file; None uses the stored one."""
+    create_schema: bool = True
+    """Make and migrate tables; without the right to, say no and they are checked instead."""
+    integrity: Literal["strict", "legacy"] = "strict"
+    """legacy permits what OpenContrail's database layer permitted: duplicate names, dangling refs."""
+    watch_history: Annotated[int, msgspec.Meta(ge=1)] = 100_000
+    """So many of the last changes are kept for ``watch(since=)``."""
