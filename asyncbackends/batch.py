@@ -95,7 +95,7 @@ class Batch:
         if limit is not None and len(self._writes) >= limit:
             message = f"this engine takes {limit} operations in a batch"
             raise InvalidRequestError(message)
-        if not self._atomic and self._writes and subject(self._writes[0]) != subject(write):
+        if not self._atomic and self._writes and _subject(self._writes[0]) != _subject(write):
             message = "this engine has no ATOMIC_BATCH: a batch takes writes of one object alone"
             raise NotSupportedError(message, feature="atomic_batch")
         queued: Queued[Any] = Queued()
@@ -256,7 +256,7 @@ class Batch:
         return self._add(self._model.kv_delete(table, key, columns))
 
 
-def subject(write: Write) -> tuple[str, ...]:
+def _subject(write: Write) -> tuple[str, ...]:
     """Give what a write is about: an object, or a row."""
     uuid = getattr(write, "uuid", None)
     return (uuid,) if uuid is not None else (getattr(write, "table", ""), getattr(write, "key", ""))

@@ -188,8 +188,9 @@ def resolve(kind: Kind, settings: Settings) -> Resolved:
 
 def _required(value: SectionValue) -> frozenset[Guarantee]:
     names = coerced_value(value, list[str], "require")
+    known = [guarantee.value for guarantee in Guarantee]
     for name in names:
-        if name not in Guarantee:
-            message = f"{value.origin}: there is no guarantee {name!r}{near_match(name, Guarantee)}"
+        if name not in known:
+            message = f"{value.origin}: there is no guarantee {name!r}{near_match(name, known)}"
             raise ConfigurationError(message)
     return frozenset(map(Guarantee, names))

@@ -12,13 +12,13 @@ from asyncbackends_memory.options import DATABASE_GUARANTEES, MemoryDatabaseOpti
 from asyncbackends_memory.switchboard import Faults, faults
 
 if TYPE_CHECKING:
-    from asyncbackends_memory.config_database import MemoryConfigDatabase
+    from asyncbackends_memory.database import MemoryConfigDatabase
 
 __all__ = ("Faults", "MemoryDatabaseOptions", "config_database", "faults")
 
 
 def _load() -> "Callable[[Sequence[str], MemoryDatabaseOptions], MemoryConfigDatabase]":
-    from asyncbackends_memory.config_database import MemoryConfigDatabase  # noqa: PLC0415  # late
+    from asyncbackends_memory.database import MemoryConfigDatabase  # noqa: PLC0415  # late
 
     return MemoryConfigDatabase
 

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from asyncbackends.errors import CompactedError, InvalidRequestError
+from asyncbackends.object_model.model import checked_revision
 from asyncbackends.protocols.values import Change, Gap
 from asyncbackends_memory.store import Store
 
@@ -23,7 +24,7 @@ class Watch:
     ) -> None:
         self._opened = opened
         self._types = None if types is None else frozenset(types)
-        self._since = since
+        self._since = checked_revision(since, "since")
         self._seen = 0
 
     async def __aenter__(self) -> Self:

@@ -1,5 +1,6 @@
 """Plain keys and values, and freshness."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import islice
@@ -7,7 +8,7 @@ from typing import Any, overload
 
 import msgspec
 
-from asyncbackends.errors import NotFoundError
+from asyncbackends.errors import NotFoundError, RevisionConflictError
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.listing import checked_limit, marker_after, read_marker
 from asyncbackends.object_model.times import microseconds_of
@@ -60,18 +61,22 @@ class MemoryKeyValues:
     async def is_latest(self, id: Id, tstamp: str | int | datetime) -> bool:
         with self._session.seam("is_latest"):
             row = await self._session.object_row("is_latest", id)
-            if isinstance(tstamp, int):
+            if isinstance(tstamp, int) and not isinstance(tstamp, bool):
                 return row.revision == tstamp
             return row.modified == microseconds_of(tstamp)
 
     async def update_perms2(self, obj_uuid: Id) -> WriteResult | None:
         with self._session.seam("update_perms2"):
-            row = await self._session.object_row("update_perms2", obj_uuid)
-            properties = msgspec.json.decode(row.document)
-            write = self._session.rules().perms2_update(row.obj_type, row.uuid, properties)
-            if write is None:
-                return None
-            return await self._session.write("update_perms2", write)
+            while True:
+                row = await self._session.object_row("update_perms2", obj_uuid)
+                write = self._session.rules().perms2_update(
+                    row.obj_type, row.uuid, msgspec.json.decode(row.document), row.revision
+                )
+                if write is None:
+                    return None
+                # Between read and write somebody may have given it permissions.
+                with contextlib.suppress(RevisionConflictError):
+                    return await self._session.write("update_perms2", write)
 
     async def kv_get(self, table: str, key: str) -> dict[str, Json]:
         with self._session.seam("kv_get"):

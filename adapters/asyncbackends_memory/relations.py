@@ -82,7 +82,8 @@ class MemoryRelations:
         with self._session.seam("fq_names_to_uuids"):
             rules = self._session.rules()
             rules.view(obj_type)
-            keys = {tuple(name): fq_key(name, rules.limits.fq_name_bytes) for name in fq_names}
+            keyed = [(fq_key(name, rules.limits.fq_name_bytes), name) for name in fq_names]
+            keys = {tuple(name): key for key, name in keyed}
 
             def work(store: Store) -> dict[tuple[str, ...], str]:
                 found = {name: find_name(store, obj_type, key) for name, key in keys.items()}

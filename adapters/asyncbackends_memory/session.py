@@ -13,10 +13,10 @@ from asyncbackends.object_model.writes import PlainWrite, RevisedWrite, Write
 from asyncbackends.observability import LinkStates, Seam
 from asyncbackends.owner import Owner
 from asyncbackends.protocols.backend import ConnectionState, Kind
-from asyncbackends.protocols.guarantees import Limits
+from asyncbackends.protocols.guarantees import STRICT_ONLY, Guarantee, Limits
 from asyncbackends.protocols.values import Fence, Id, WriteResult
 from asyncbackends.schema import Schema, reconcile
-from asyncbackends_memory.options import MemoryDatabaseOptions
+from asyncbackends_memory.options import DATABASE_GUARANTEES, MemoryDatabaseOptions
 from asyncbackends_memory.store import Row, Store, Unit, store
 from asyncbackends_memory.switchboard import faults
 from asyncbackends_memory.writing import Writer
@@ -43,6 +43,12 @@ class Session:
         self._model = ObjectModel(Schema(), self.limits)
         self._store: Store | None = None
         self._leave: Callable[[], None] | None = None
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        """What holds with these options."""
+        legacy = self._options.integrity == "legacy"
+        return DATABASE_GUARANTEES - STRICT_ONLY if legacy else DATABASE_GUARANTEES
 
     async def connect(self, **params: Any) -> None:
         """Join the store."""

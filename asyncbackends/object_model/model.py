@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from asyncbackends.errors import InvalidRequestError
-from asyncbackends.object_model.changes import default_perms2, patched_document
+from asyncbackends.object_model.changes import default_perms2
 from asyncbackends.object_model.listing import Listing, listing
 from asyncbackends.object_model.normalising import Fields, element_key, normalise
-from asyncbackends.object_model.values import canonical_id, checked_text, fq_key, json_text
+from asyncbackends.object_model.values import canonical_id, checked_text, encoded, fq_key, json_text
 from asyncbackends.object_model.views import TypeView, checked_names, near_match, type_view
 from asyncbackends.object_model.writes import (
     Create,
@@ -26,7 +26,7 @@ from asyncbackends.protocols.guarantees import Limits
 from asyncbackends.protocols.values import CollectionUpdate, Id, Json
 from asyncbackends.schema import NO_PARENT, Schema
 
-__all__ = ("ObjectModel",)
+__all__ = ("ObjectModel", "checked_revision")
 
 LIST_OPERATIONS = ("add", "modify", "delete")
 MAP_OPERATIONS = ("set", "delete")
@@ -68,7 +68,7 @@ class ObjectModel:
             parent_type=parent_type,
             parent_uuid=fields.parent_uuid,
             parent_key=parent_key,
-            document=patched_document("{}", fields.properties),
+            document=fields.document,
             index={name: key for name, key in fields.index.items() if key is not None},
             elements={name: items for name, items in fields.elements.items() if items},
             refs={target: refs for target, refs in fields.refs.items() if refs},
@@ -119,7 +119,10 @@ class ObjectModel:
             key=fields.key,
             parent_type=fields.parent_type,
             parent_uuid=fields.parent_uuid,
-            properties=fields.properties,
+            properties={
+                name: None if value is None else encoded(value)
+                for name, value in fields.properties.items()
+            },
             index=fields.index,
             elements=fields.elements,
             refs=fields.refs,
@@ -127,7 +130,11 @@ class ObjectModel:
         )
 
     def perms2_update(
-        self, obj_type: str, uuid: str, properties: Mapping[str, Json]
+        self,
+        obj_type: str,
+        uuid: str,
+        properties: Mapping[str, Json],
+        expected_revision: int | None = None,
     ) -> Update | None:
         """Give the write of default permissions, or None where there is nothing to write."""
         view = self.view(obj_type)
@@ -135,7 +142,8 @@ class ObjectModel:
             return None
         if view.object_type.properties is not None and "perms2" not in view.roles:
             return None
-        return self.update(obj_type, uuid, {"perms2": default_perms2(properties)})
+        perms2 = {"perms2": default_perms2(properties)}
+        return self.update(obj_type, uuid, perms2, expected_revision)
 
     def delete(self, obj_type: str, obj_uuid: Id, expected_revision: int | None = None) -> Delete:
         """Check a delete."""
@@ -208,7 +216,7 @@ class ObjectModel:
             raise InvalidRequestError(message)
         data: Mapping[str, Any] = {} if ref_data is None else ref_data
         if not isinstance(data, Mapping) or data.keys() - {"attr"}:
-            message = f"ref_data is {{'attr': value}} or None"
+            message = "ref_data is {'attr': value} or None"
             raise InvalidRequestError(message)
         where = f"{obj_type} {uuid}: the attr of its ref to {ref_uuid}"
         attr = json_text(data.get("attr"), where, self.limits.value_bytes)
@@ -281,9 +289,9 @@ class ObjectModel:
         return listing(self.view(obj_type), **restrictions)
 
 
-def checked_revision(revision: int | None) -> int | None:
+def checked_revision(revision: int | None, what: str = "expected_revision") -> int | None:
     """Refuse what cannot be a revision."""
     if revision is not None and (type(revision) is not int or revision < 0):
-        message = f"expected_revision is an int from 0 on, not {revision!r}"
+        message = f"{what} is an int from 0 on, not {revision!r}"
         raise InvalidRequestError(message)
     return revision

@@ -9,9 +9,11 @@ from asyncbackends.narrowing import is_list, is_mapping
 from asyncbackends.object_model.values import (
     canonical_id,
     checked_text,
+    encoded,
     fq_key,
     index_key,
     json_text,
+    plain_text,
 )
 from asyncbackends.object_model.views import TypeView
 from asyncbackends.object_model.writes import RefTarget
@@ -22,12 +24,15 @@ __all__ = ("Fields", "element_key", "normalise")
 
 
 class Fields(msgspec.Struct):
-    """A written dict, taken apart; None as JSON text removes."""
+    """A written dict, taken apart."""
 
     key: str | None = None
     parent_type: str | None = None
     parent_uuid: str | None = None
-    properties: dict[str, str | None] = msgspec.field(default_factory=dict[str, str | None])
+    properties: dict[str, Json] = msgspec.field(default_factory=dict[str, Json])
+    """Checked values; None removes."""
+    document: str = "{}"
+    """Those that are not None, as a JSON object."""
     index: dict[str, str | None] = msgspec.field(default_factory=dict[str, str | None])
     elements: dict[str, list[tuple[str, str]]] = msgspec.field(
         default_factory=dict[str, list[tuple[str, str]]]
@@ -49,7 +54,9 @@ def normalise(view: TypeView, uuid: str, obj_dict: Mapping[str, Json], limits: L
         role, name = view.role(field)
         where = f"{view.name} {uuid}: {field}"
         if role == "property":
-            _property(fields, view, field, value, where, limits)
+            fields.properties[field] = value
+            if field in view.object_type.indexed:
+                fields.index[field] = _index_key(value, where)
         elif role == "refs":
             fields.refs[name] = _refs(fields, view, name, value, where, limits)
         elif role in {"list", "map"}:
@@ -59,6 +66,7 @@ def normalise(view: TypeView, uuid: str, obj_dict: Mapping[str, Json], limits: L
         else:
             message = f"{where} is read-only: it follows from other objects"
             raise InvalidRequestError(message)
+    _encode_properties(fields, view.name, uuid, limits)
     if limits.object_bytes is not None and fields.size > limits.object_bytes:
         message = (
             f"{view.name} {uuid} takes {fields.size} bytes as JSON; "
@@ -83,24 +91,24 @@ def _identity(
         fields.parent_uuid = None if value is None else canonical_id(value)
 
 
-def _property(
-    fields: Fields, view: TypeView, field: str, value: Json, where: str, limits: Limits
-) -> None:
-    indexed = field in view.object_type.indexed
-    if value is None:
-        fields.properties[field] = None
-        if indexed:
-            fields.index[field] = None
-        return
-    checked_text(field, "a property's name")
-    text = json_text(value, where, limits.value_bytes)
-    if indexed:
-        fields.index[field] = index_key(value)
-        if fields.index[field] is None:
-            message = f"{where} is indexed: it takes text, a number or a boolean"
-            raise InvalidRequestError(message)
-    fields.properties[field] = text
-    fields.size += len(text)
+def _index_key(value: Json, where: str) -> str | None:
+    key = index_key(value)
+    if key is None and value is not None:
+        message = f"{where} is indexed: it takes text, a number or a boolean"
+        raise InvalidRequestError(message)
+    return key
+
+
+def _encode_properties(fields: Fields, obj_type: str, uuid: str, limits: Limits) -> None:
+    values = {field: value for field, value in fields.properties.items() if value is not None}
+    document = plain_text(values) if limits.value_bytes is None else None
+    if document is None:
+        for field, value in values.items():
+            checked_text(field, "a property's name")
+            json_text(value, f"{obj_type} {uuid}: {field}", limits.value_bytes)
+        document = encoded(values)
+    fields.document = document
+    fields.size += len(document)
 
 
 def _elements(
@@ -108,11 +116,14 @@ def _elements(
 ) -> list[tuple[str, str]]:
     mapped = view.object_type.maps.get(field)
     wrapper = view.object_type.lists.get(field) if mapped is None else mapped.wrapper
-    elements = unwrapped(value, wrapper, where)
-    texts = [
-        json_text(element, f"{where}[{position}]", limits.value_bytes)
-        for position, element in enumerate(elements)
-    ]
+    elements = _unwrapped(value, wrapper, where)
+    if limits.value_bytes is None and plain_text(elements) is not None:
+        texts = [encoded(element) for element in elements]
+    else:
+        texts = [
+            json_text(element, f"{where}[{position}]", limits.value_bytes)
+            for position, element in enumerate(elements)
+        ]
     fields.size += sum(map(len, texts))
     if mapped is None:
         return [(str(position), text) for position, text in enumerate(texts)]
@@ -126,7 +137,7 @@ def _elements(
     return list(keyed.items())
 
 
-def unwrapped(value: Json, wrapper: str | None, where: str) -> list[Json]:
+def _unwrapped(value: Json, wrapper: str | None, where: str) -> list[Json]:
     """Give the elements of a collection in its dict form; None and {} are empty."""
     elements = value
     if wrapper is not None and is_mapping(value):

@@ -17,11 +17,13 @@ __all__ = (
     "canonical_id",
     "canonical_ids",
     "checked_text",
+    "encoded",
     "fq_key",
     "fq_name_of",
     "index_key",
     "json_equal",
     "json_text",
+    "plain_text",
     "text_problem",
     "value_problem",
 )
@@ -31,7 +33,11 @@ MAX_PARTS: Final = 32
 INTEGERS: Final = (-(2**63), 2**64 - 1)
 CANONICAL_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
+NUL: Final = rb"\u0000"
+
 _encode = msgspec.json.Encoder().encode
+_encode_msgpack = msgspec.msgpack.Encoder().encode
+_decode = msgspec.json.Decoder().decode
 _decode_name = msgspec.json.Decoder(list[str]).decode
 
 
@@ -78,11 +84,11 @@ def fq_key(fq_name: Sequence[str], max_bytes: int = 1024) -> str:
             reason = text_problem(part) if type(part) is str and part else "not a non-empty str"
             message = f"fq_name part {part!r} is {reason}"
             raise InvalidRequestError(message)
-    encoded = _encode(fq_name)
-    if len(encoded) > max_bytes:
-        message = f"an fq_name takes at most {max_bytes} bytes as JSON, this one {len(encoded)}"
+    key = _encode(fq_name)
+    if len(key) > max_bytes:
+        message = f"an fq_name takes at most {max_bytes} bytes as JSON, this one {len(key)}"
         raise InvalidRequestError(message)
-    return encoded.decode()
+    return key.decode()
 
 
 def fq_name_of(key: str) -> list[str]:
@@ -125,15 +131,41 @@ def json_text(value: Json, what: str, max_bytes: int | None = None) -> str:
     :param what: names the value in the error.
     :raises InvalidRequestError: it is not JSON, or longer than ``max_bytes``.
     """
-    problem = value_problem(value)
-    if problem is not None:
-        message = f"{what}{problem}"
+    if value is None:
+        return "null"
+    text = plain_text(value)
+    if text is None:
+        problem = value_problem(value)
+        if problem is not None:
+            message = f"{what}{problem}"
+            raise InvalidRequestError(message)
+        text = encoded(value)
+    if max_bytes is not None and len(text.encode()) > max_bytes:
+        message = f"{what} takes more bytes as JSON than the {max_bytes} that this engine stores"
         raise InvalidRequestError(message)
-    encoded = _encode(value)
-    if max_bytes is not None and len(encoded) > max_bytes:
-        message = f"{what} takes {len(encoded)} bytes as JSON; this engine stores {max_bytes}"
-        raise InvalidRequestError(message)
-    return encoded.decode()
+    return text
+
+
+def encoded(value: Json) -> str:
+    """Give a value that was checked as JSON text."""
+    return _encode(value).decode()
+
+
+def plain_text(value: Json) -> str | None:
+    """Give a value as JSON text if it surely may be stored; None: :func:`value_problem` decides.
+
+    A round trip in C shows in a tenth of the time what that walk would: bytes, sets, tuples,
+    Decimal, NaN and keys that are no text do not come back equal, msgpack refuses integers beyond
+    64 bits, and more brackets than levels are allowed may be too deep.
+    """
+    try:
+        text = _encode(value)
+        if NUL in text or text.count(b"[") + text.count(b"{") > MAX_DEPTH:
+            return None
+        _encode_msgpack(value)
+        return text.decode() if _decode(text) == value else None
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def value_problem(value: Json, depth: int = 0) -> str | None:

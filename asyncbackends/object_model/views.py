@@ -18,6 +18,9 @@ FieldRole: TypeAlias = tuple[
 """What a field is, and for refs, back refs and children the other type, else its own name."""
 
 
+MAX_NAME = 255
+
+
 class Selection(msgspec.Struct, frozen=True):
     """What a read fetches beside the identity; None is all there are."""
 
@@ -47,7 +50,7 @@ class TypeView(msgspec.Struct, frozen=True, kw_only=True):
         if role is not None:
             return role
         free = self.object_type.properties is None and isinstance(field, str)
-        if free and field and not field.endswith("_refs"):
+        if free and 0 < len(field) <= MAX_NAME and not field.endswith("_refs"):
             return ("property", field)
         message = f"{self.name} has no field {field!r}{near_match(field, self.roles)}"
         raise InvalidRequestError(message)

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-__all__ = ("Guarantee", "Limits")
+__all__ = ("STRICT_ONLY", "Guarantee", "Limits")
 
 
 class Guarantee(enum.StrEnum):
@@ -37,6 +37,10 @@ class Guarantee(enum.StrEnum):
     """An acknowledged write survives the end of every client process, however it ended."""
     SURVIVES_POWER_LOSS = "survives_power_loss"
     """An acknowledged write survives the loss of power."""
+
+
+STRICT_ONLY = frozenset({Guarantee.UNIQUE_NAMES, Guarantee.ENFORCED_REFERENCES})
+"""Guarantees that a backend opened with ``integrity = legacy`` does not give."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

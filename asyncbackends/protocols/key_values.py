@@ -81,7 +81,7 @@ class SupportsKeyValue(Protocol):
     ) -> WriteResult:
         """Set columns of a row and leave its others alone.
 
-        :raises StaleFenceError: as in :meth:`Objects.object_create`.
+        :raises StaleFenceError: as in :meth:`.Objects.object_create`.
         """
         ...
 
@@ -95,7 +95,7 @@ class SupportsKeyValue(Protocol):
     ) -> WriteResult:
         """Delete columns of a row, or the row; what is not there is no error.
 
-        :raises StaleFenceError: as in :meth:`Objects.object_create`.
+        :raises StaleFenceError: as in :meth:`.Objects.object_create`.
         """
         ...
 
@@ -113,7 +113,7 @@ class SupportsKeyValue(Protocol):
         :param expected_revision: write only if the row's last write had this revision; 0 is a row
             that is not there.
         :raises RevisionConflictError: it is at another revision.
-        :raises StaleFenceError: as in :meth:`Objects.object_create`.
+        :raises StaleFenceError: as in :meth:`.Objects.object_create`.
         """
         ...
 

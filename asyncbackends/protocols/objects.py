@@ -103,7 +103,7 @@ class Objects(Protocol):
         """Read some properties: ``uuid`` and those of ``prop_names`` that the object has.
 
         In the order of the request; missing objects are left out. Collections are not read
-        (:meth:`PropertyCollections.prop_collection_read` does).
+        (:meth:`.PropertyCollections.prop_collection_read` does).
         """
         ...
 
@@ -143,7 +143,7 @@ class Objects(Protocol):
         :raises ObjectNotFoundError: there is no object of that type with that id.
         :raises HasChildrenError: it has children.
         :raises StillReferencedError: others refer to it and did not relax that
-            (:meth:`References.ref_relax_for_delete`); ``holders`` names them.
+            (:meth:`.References.ref_relax_for_delete`); ``holders`` names them.
         :raises RevisionConflictError: as in :meth:`object_update`.
         :raises StaleFenceError: as in :meth:`object_create`.
         """

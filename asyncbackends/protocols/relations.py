@@ -48,8 +48,8 @@ class PropertyCollections(Protocol):
 
         :raises InvalidRequestError: also for an unknown operation or one of the other kind.
         :raises ObjectNotFoundError: there is no object of that type with that id.
-        :raises RevisionConflictError: as in :meth:`Objects.object_update`.
-        :raises StaleFenceError: as in :meth:`Objects.object_create`.
+        :raises RevisionConflictError: as in :meth:`.Objects.object_update`.
+        :raises StaleFenceError: as in :meth:`.Objects.object_create`.
         """
         ...
 
@@ -119,8 +119,8 @@ class References(Protocol):
         :param relax_for_delete: also let the target be deleted despite this ref.
         :raises ObjectNotFoundError: there is no object of ``obj_type`` with ``obj_uuid``.
         :raises DanglingRefError: ADD, and there is no object of ``ref_obj_type`` with ``ref_uuid``.
-        :raises RevisionConflictError: as in :meth:`Objects.object_update`.
-        :raises StaleFenceError: as in :meth:`Objects.object_create`.
+        :raises RevisionConflictError: as in :meth:`.Objects.object_update`.
+        :raises StaleFenceError: as in :meth:`.Objects.object_create`.
         """
         ...
 

@@ -64,19 +64,15 @@ class Harness(Protocol):
         """Raise TimeoutError in a block that takes longer."""
         ...
 
-    async def collect(
-        self, iterator: AsyncIterator[ResultT], count: int, seconds: float = 10
-    ) -> list[ResultT]:
-        """Give the next ``count`` items; with fewer of them in time, fail and show these."""
+    async def collect(self, iterator: AsyncIterator[ResultT], count: int) -> list[ResultT]:
+        """Give the next ``count`` items; when one of them does not come, fail and show the rest."""
         ...
 
     async def quiet(self, iterator: AsyncIterator[object], seconds: float = 0.1) -> bool:
         """Say whether no item comes for so long; the iterator is not used afterwards."""
         ...
 
-    async def eventually(
-        self, condition: Callable[[], Awaitable[bool]], seconds: float = 10
-    ) -> bool:
+    async def eventually(self, condition: Callable[[], Awaitable[bool]]) -> bool:
         """Say whether a condition becomes true in time."""
         ...
 
@@ -106,7 +102,13 @@ class Harness(Protocol):
 
 
 class AsyncioHarness:
-    """The harness over a running asyncio loop."""
+    """The harness over a running asyncio loop.
+
+    :param patience: the seconds after which what should happen counts as not happening.
+    """
+
+    def __init__(self, patience: float = 10.0) -> None:
+        self.patience = patience
 
     async def gather(self, *calls: Coroutine[Any, Any, ResultT]) -> list[ResultT]:
         results: list[ResultT] = []
@@ -125,16 +127,14 @@ class AsyncioHarness:
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         return asyncio.timeout(seconds)
 
-    async def collect(
-        self, iterator: AsyncIterator[ResultT], count: int, seconds: float = 10
-    ) -> list[ResultT]:
+    async def collect(self, iterator: AsyncIterator[ResultT], count: int) -> list[ResultT]:
         items: list[ResultT] = []
         try:
-            async with asyncio.timeout(seconds):
-                while len(items) < count:
+            while len(items) < count:
+                async with asyncio.timeout(self.patience):
                     items.append(await anext(iterator))
         except (TimeoutError, StopAsyncIteration) as error:
-            message = f"{count} items were expected in {seconds} s, not {len(items)}: {items}"
+            message = f"{count} items were expected, and only these came: {items}"
             raise AssertionError(message) from error
         return items
 
@@ -146,11 +146,9 @@ class AsyncioHarness:
             return True
         return False
 
-    async def eventually(
-        self, condition: Callable[[], Awaitable[bool]], seconds: float = 10
-    ) -> bool:
+    async def eventually(self, condition: Callable[[], Awaitable[bool]]) -> bool:
         loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
+        end = loop.time() + self.patience
         while not await condition():
             if loop.time() > end:
                 return False
@@ -264,7 +262,7 @@ class _Counted:
                 task.cancel()
             case "late":
                 asyncio.get_running_loop().call_soon(task.cancel)
-            case "scope":
+            case _:
                 self._scope.cancel()
 
 

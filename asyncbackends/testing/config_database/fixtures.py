@@ -47,7 +47,8 @@ class DatabaseFixtures:
         """Open the database; a second time while the first is open gives a second client."""
 
         def opened(**options: Any) -> AbstractAsyncContextManager[ConfigDatabase]:
-            return open_config_database(**{"schema": KIT_SCHEMA, **settings, **options})
+            merged: dict[str, Any] = {"schema": KIT_SCHEMA, **settings, **options}
+            return open_config_database(**merged)
 
         return opened
 
@@ -56,8 +57,8 @@ class DatabaseFixtures:
         """Make a database that is not connected."""
 
         def made(**options: Any) -> ConfigDatabase:
-            opener = open_config_database(**{"schema": KIT_SCHEMA, **settings, **options})
-            database: ConfigDatabase = opener.resolved.backend()
+            merged: dict[str, Any] = {"schema": KIT_SCHEMA, **settings, **options}
+            database: ConfigDatabase = open_config_database(**merged).resolved.backend()
             return database
 
         return made

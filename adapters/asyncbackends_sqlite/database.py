@@ -1,8 +1,7 @@
-"""The configuration database in this process's memory."""
+"""The configuration database in a SQLite file, or in memory."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.metadata import version
 from typing import Any
 
 from asyncbackends.batch import Batch
@@ -11,35 +10,27 @@ from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, S
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.protocols.values import Change, Fence, Gap
 from asyncbackends.schema import Schema
-from asyncbackends_memory.feed import Watch
-from asyncbackends_memory.key_values import MemoryKeyValues
-from asyncbackends_memory.objects import MemoryObjects
-from asyncbackends_memory.options import DATABASE_GUARANTEES, MemoryDatabaseOptions
-from asyncbackends_memory.relations import MemoryRelations
-from asyncbackends_memory.session import Session, refused_in_unit
-from asyncbackends_memory.switchboard import Faults
+from asyncbackends_sqlite.feed import Watch
+from asyncbackends_sqlite.key_values import SqliteKeyValues
+from asyncbackends_sqlite.objects import SqliteObjects
+from asyncbackends_sqlite.options import SqliteDatabaseOptions
+from asyncbackends_sqlite.relations import SqliteRelations
+from asyncbackends_sqlite.session import Session
 
-__all__ = ("MemoryConfigDatabase",)
-
-VERSION = version("asyncbackends")
+__all__ = ("SqliteConfigDatabase",)
 
 
-class MemoryConfigDatabase(MemoryObjects, MemoryRelations, MemoryKeyValues):
+class SqliteConfigDatabase(SqliteObjects, SqliteRelations, SqliteKeyValues):
     """Implements :class:`asyncbackends.ConfigDatabase`; see there for what the methods mean."""
 
-    engine = "memory"
+    engine = "sqlite"
 
-    def __init__(self, endpoints: Sequence[str], options: MemoryDatabaseOptions) -> None:
+    def __init__(self, endpoints: Sequence[str], options: SqliteDatabaseOptions) -> None:
         self._session = Session(endpoints, options)
 
     @property
-    def faults(self) -> Faults:
-        """The switchboard of this endpoint."""
-        return self._session.faults
-
-    @property
     def guarantees(self) -> frozenset[Guarantee]:
-        return DATABASE_GUARANTEES
+        return self._session.guarantees
 
     @property
     def limits(self) -> Limits:
@@ -64,17 +55,19 @@ class MemoryConfigDatabase(MemoryObjects, MemoryRelations, MemoryKeyValues):
 
     async def server_info(self) -> ServerInfo:
         with self._session.seam("server_info"):
-            info = ServerInfo("memory", VERSION)
-            return await self._session.read("server_info", lambda _: info)
+            row = await self._session.read(
+                lambda cursor: cursor.execute("SELECT sqlite_version()").fetchone()
+            )
+            return ServerInfo("SQLite", row[0])
 
     async def set_schema(self, schema: Schema) -> None:
         with self._session.seam("set_schema"):
-            await self._session.read("set_schema", lambda _: self._session.use_schema(schema))
+            await self._session.set_schema(schema)
 
     def batch(self, *, fence: Fence | None = None) -> Batch:
         async def commit(writes: Sequence[Write], fence: Fence | None) -> Sequence[Any]:
             with self._session.seam("batch"):
-                return await self._session.apply("batch", writes, fence, refused_in_unit)
+                return await self._session.apply(writes, fence)
 
         return Batch(self._session.rules(), commit, fence=fence)
 
@@ -83,8 +76,11 @@ class MemoryConfigDatabase(MemoryObjects, MemoryRelations, MemoryKeyValues):
     ) -> AbstractAsyncContextManager[AsyncIterator[Change | Gap]]:
         for obj_type in types or ():
             self._session.rules().view(obj_type)
-        return Watch(self._session.opened, types, since)
+        return Watch(self._session, types, since)
 
     async def current_revision(self) -> int:
         with self._session.seam("current_revision"):
-            return await self._session.read("current_revision", lambda store: store.revision)
+            statement = self._session.sql.counters
+            row = await self._session.read(lambda cursor: cursor.execute(statement).fetchone())
+            revision: int = row[0]
+            return revision

@@ -1,0 +1,214 @@
+"""Objects: create, read, update, delete, list."""
+
+import sqlite3
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Literal
+
+from asyncbackends.object_model import changes
+from asyncbackends.object_model.assembling import StoredObject, assemble, without_identity
+from asyncbackends.object_model.listing import Listing, marker_after
+from asyncbackends.object_model.values import canonical_id, canonical_ids, fq_name_of
+from asyncbackends.paging import ObjectPages
+from asyncbackends.protocols.objects import Filters, NewObject
+from asyncbackends.protocols.values import (
+    ConfigObject,
+    Fence,
+    FieldNames,
+    Id,
+    Json,
+    ObjectPage,
+    WriteResult,
+)
+from asyncbackends_sqlite.jobs import JobKind
+from asyncbackends_sqlite.listing import Lister
+from asyncbackends_sqlite.reading import read_objects
+from asyncbackends_sqlite.session import Session
+from asyncbackends_sqlite.statements import packed_ids
+
+__all__ = ("SqliteObjects",)
+
+
+class SqliteObjects:
+    """Implements :class:`asyncbackends.protocols.objects.Objects`."""
+
+    _session: Session
+
+    async def object_create(
+        self,
+        obj_type: str,
+        obj_uuid: Id,
+        obj_dict: Mapping[str, Json],
+        *,
+        fence: Fence | None = None,
+    ) -> WriteResult:
+        with self._session.seam("object_create"):
+            write = self._session.rules().create(obj_type, obj_uuid, obj_dict)
+            return await self._session.write(write, fence)
+
+    async def object_create_many(
+        self, objects: Sequence[NewObject], *, fence: Fence | None = None
+    ) -> list[WriteResult]:
+        with self._session.seam("object_create_many"):
+            rules = self._session.rules()
+            writes = [rules.create(*new) for new in objects]
+            return await self._session.apply(writes, fence)
+
+    async def object_get(
+        self, obj_type: str, obj_uuid: Id, field_names: FieldNames = None
+    ) -> ConfigObject:
+        with self._session.seam("object_get"):
+            return (await self._objects(obj_type, [obj_uuid], field_names))[0]
+
+    async def object_read(
+        self,
+        obj_type: str,
+        obj_uuids: Sequence[Id],
+        field_names: FieldNames = None,
+        *,
+        missing: Literal["raise", "skip"] = "raise",
+    ) -> list[ConfigObject]:
+        with self._session.seam("object_read"):
+            return await self._objects(obj_type, obj_uuids, field_names, missing)
+
+    async def object_raw_read(
+        self, obj_type: str, obj_uuids: Sequence[Id], prop_names: Sequence[str]
+    ) -> list[ConfigObject]:
+        with self._session.seam("object_raw_read"):
+            self._session.rules().view(obj_type).check_properties(prop_names)
+            found = await self._objects(obj_type, obj_uuids, prop_names, "skip")
+            return [without_identity(item) for item in found]
+
+    async def _objects(
+        self,
+        obj_type: str,
+        obj_uuids: Sequence[Id],
+        field_names: FieldNames,
+        missing: Literal["raise", "skip"] = "raise",
+    ) -> list[ConfigObject]:
+        view, sql = self._session.rules().view(obj_type), self._session.sql
+        selection = view.select(field_names)
+        uuids = canonical_ids(obj_uuids)
+        found = await self._session.read(
+            lambda cursor: read_objects(cursor, sql, view, uuids, selection)
+        )
+        gone = [uuid for uuid in uuids if uuid not in found]
+        if gone and missing == "raise":
+            raise changes.not_found(obj_type, *gone)
+        return [assemble(view, selection, found[uuid]) for uuid in uuids if uuid in found]
+
+    async def object_update(
+        self,
+        obj_type: str,
+        obj_uuid: Id,
+        new_obj_dict: Mapping[str, Json],
+        *,
+        expected_revision: int | None = None,
+        fence: Fence | None = None,
+    ) -> WriteResult:
+        with self._session.seam("object_update"):
+            rules = self._session.rules()
+            write = rules.update(obj_type, obj_uuid, new_obj_dict, expected_revision)
+            return await self._session.write(write, fence)
+
+    async def object_delete(
+        self,
+        obj_type: str,
+        obj_uuid: Id,
+        *,
+        expected_revision: int | None = None,
+        fence: Fence | None = None,
+    ) -> WriteResult:
+        with self._session.seam("object_delete"):
+            write = self._session.rules().delete(obj_type, obj_uuid, expected_revision)
+            return await self._session.write(write, fence)
+
+    async def object_list(
+        self,
+        obj_type: str,
+        parent_uuids: Sequence[Id] | None = None,
+        back_ref_uuids: Sequence[Id] | None = None,
+        obj_uuids: Sequence[Id] | None = None,
+        count: bool = False,
+        filters: Filters | None = None,
+        *,
+        marker: str | None = None,
+        limit: int | None = None,
+        field_names: FieldNames = None,
+    ) -> Any:
+        with self._session.seam("object_list"):
+            wanted = self._session.rules().listing(
+                obj_type,
+                parent_uuids=parent_uuids,
+                back_ref_uuids=back_ref_uuids,
+                obj_uuids=obj_uuids,
+                filters=filters,
+                count=count,
+                marker=marker,
+                limit=limit,
+                field_names=field_names,
+            )
+            if count:
+                sql = self._session.sql
+                return await self._session.read(lambda cursor: Lister(cursor, sql).count(wanted))
+            return await self._page(wanted)
+
+    def object_iter(
+        self,
+        obj_type: str,
+        parent_uuids: Sequence[Id] | None = None,
+        back_ref_uuids: Sequence[Id] | None = None,
+        obj_uuids: Sequence[Id] | None = None,
+        filters: Filters | None = None,
+        *,
+        field_names: FieldNames = None,
+        page: int = 500,
+    ) -> AsyncIterator[ConfigObject]:
+        async def fetch_page(marker: str | None) -> ObjectPage[ConfigObject]:
+            with self._session.seam("object_iter"):
+                wanted = self._session.rules().listing(
+                    obj_type,
+                    parent_uuids=parent_uuids,
+                    back_ref_uuids=back_ref_uuids,
+                    obj_uuids=obj_uuids,
+                    filters=filters,
+                    marker=marker,
+                    limit=page,
+                    field_names=field_names,
+                    objects=True,
+                )
+                return await self._page(wanted)
+
+        return ObjectPages(fetch_page)
+
+    async def _page(self, wanted: Listing) -> ObjectPage[Any]:
+        view, sql = self._session.rules().view(wanted.obj_type), self._session.sql
+        selection = wanted.selection
+
+        def work(cursor: sqlite3.Cursor) -> tuple[list[tuple[str, str]], dict[str, StoredObject]]:
+            rows = Lister(cursor, sql).page(wanted)
+            if selection is None:
+                return rows, {}
+            uuids = [uuid for uuid, _ in rows[: wanted.limit]]
+            return rows, read_objects(cursor, sql, view, uuids, selection)
+
+        kind = JobKind.STATEMENT if selection is None else JobKind.SNAPSHOT
+        rows, found = await self._session.read(work, kind)
+        page = rows[: wanted.limit]
+        marker = marker_after(page[-1][0]) if len(page) < len(rows) else None
+        if selection is None:
+            return ObjectPage([(fq_name_of(key), uuid) for uuid, key in page], marker)
+        objects = [assemble(view, selection, found[uuid]) for uuid, _ in page]
+        return ObjectPage(objects, marker)
+
+    async def object_count_children(self, obj_type: str, obj_uuid: Id, child_type: str) -> int:
+        with self._session.seam("object_count_children"):
+            self._session.rules().view(obj_type).check_child(child_type)
+            uuid, sql = canonical_id(obj_uuid), self._session.sql
+            packed = packed_ids([uuid])
+            parameters = (packed, obj_type, packed, child_type)
+            row = await self._session.read(
+                lambda cursor: cursor.execute(sql.count_children, parameters).fetchone()
+            )
+            if not row[0]:
+                raise changes.not_found(obj_type, uuid)
+            return int(row[1])

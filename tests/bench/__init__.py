@@ -1,0 +1,1 @@
+"""Speed, measured: `nox -s bench`. Nothing here is asserted by time."""

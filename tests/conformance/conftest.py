@@ -1,0 +1,32 @@
+"""On which event loop a class runs, and what its tests prove."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+
+from tests.conformance.proofs import promises_of
+
+LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+# With its first loop libuv opens a pipe for the whole process: no test leaves that behind.
+uvloop.new_event_loop().close()
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Give the loop that the attribute ``event_loop`` of the class names."""
+    name = getattr(getattr(item, "cls", None), "event_loop", "asyncio")
+    return {name: LOOPS[name]}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what a test of the kit proves."""
+    if isinstance(item, pytest.Function) and item.cls is not None:
+        for promise in promises_of(item.cls, item.originalname):
+            item.add_marker(pytest.mark.promise(promise))

@@ -1,0 +1,28 @@
+"""The sqlite engine holds the contract: in a file, in memory, and on uvloop."""
+
+from pathlib import Path
+
+import pytest
+
+from asyncbackends.testing import ConfigDatabaseConformance
+
+
+class TestSqlite(ConfigDatabaseConformance):
+    engine = "sqlite"
+
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> dict[str, str]:
+        return {"engine": "sqlite", "endpoints": str(tmp_path / "site.db")}
+
+
+class TestSqliteInMemory(ConfigDatabaseConformance):
+    engine = "sqlite"
+    clients_share = False
+
+    @pytest.fixture
+    def settings(self) -> dict[str, str]:
+        return {"engine": "sqlite", "endpoints": ":memory:"}
+
+
+class TestSqliteOnUvloop(TestSqlite):
+    event_loop = "uvloop"
