@@ -75,7 +75,8 @@ class Operation:
             self._record(seconds, "ok")
             return
         ours = exc if isinstance(exc, BackendError) else self._mapped(exc)
-        self._record(seconds, "cancelled" if ours is None else type(ours).__name__)
+        cancelled = not isinstance(exc, Exception)
+        self._record(seconds, "cancelled" if cancelled else type(ours or exc).__name__)
         if ours is None:
             return
         ours.engine, ours.operation = self._seam.engine, self._name

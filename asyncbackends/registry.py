@@ -78,6 +78,9 @@ def installed_engines(kind: Kind) -> dict[str, EntryPoint]:
     engines: dict[str, EntryPoint] = {}
     for entry_point in sorted(entry_points(group=group(kind)), key=lambda found: found.name):
         other = engines.setdefault(entry_point.name, entry_point)
+        # Reading the owner's name parses a file of metadata.
+        if other is entry_point:
+            continue
         if _owner(other) != _owner(entry_point) or other.value != entry_point.value:
             message = (
                 f"two distributions own the {kind.words} engine {entry_point.name!r}: "

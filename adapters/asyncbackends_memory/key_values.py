@@ -11,7 +11,7 @@ import msgspec
 from asyncbackends.errors import NotFoundError, RevisionConflictError
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.listing import checked_limit, marker_after, read_marker
-from asyncbackends.object_model.times import microseconds_of
+from asyncbackends.object_model.times import is_current
 from asyncbackends.object_model.values import checked_text
 from asyncbackends.object_model.writes import UseragentDelete
 from asyncbackends.protocols.values import Fence, Id, Json, ObjectPage, WriteResult
@@ -61,9 +61,7 @@ class MemoryKeyValues:
     async def is_latest(self, id: Id, tstamp: str | int | datetime) -> bool:
         with self._session.seam("is_latest"):
             row = await self._session.object_row("is_latest", id)
-            if isinstance(tstamp, int) and not isinstance(tstamp, bool):
-                return row.revision == tstamp
-            return row.modified == microseconds_of(tstamp)
+            return is_current(row.revision, row.modified, tstamp)
 
     async def update_perms2(self, obj_uuid: Id) -> WriteResult | None:
         with self._session.seam("update_perms2"):

@@ -20,7 +20,7 @@ from asyncbackends.errors import (
 __all__ = ("commit_error", "is_busy", "ours", "primary_code")
 
 
-class Meaning(NamedTuple):
+class _Meaning(NamedTuple):
     """Our error, what to say, and whether a COMMIT that ends so may have been applied."""
 
     error: Callable[[str], BackendError]
@@ -29,27 +29,27 @@ class Meaning(NamedTuple):
 
 
 TABLE: Final = {
-    sqlite3.SQLITE_PERM: Meaning(AccessDeniedError, "the file may not be used so"),
-    sqlite3.SQLITE_BUSY: Meaning(WriteContentionError, "another process holds the file's lock"),
-    sqlite3.SQLITE_LOCKED: Meaning(WriteContentionError, "a table is locked"),
-    sqlite3.SQLITE_NOMEM: Meaning(ResourceExhaustedError, "no memory is left", True),
-    sqlite3.SQLITE_READONLY: Meaning(AccessDeniedError, "the file or its folder is read-only"),
-    sqlite3.SQLITE_INTERRUPT: Meaning(OperationTimeoutError, "the operation was interrupted"),
-    sqlite3.SQLITE_IOERR: Meaning(
+    sqlite3.SQLITE_PERM: _Meaning(AccessDeniedError, "the file may not be used so"),
+    sqlite3.SQLITE_BUSY: _Meaning(WriteContentionError, "another process holds the file's lock"),
+    sqlite3.SQLITE_LOCKED: _Meaning(WriteContentionError, "a table is locked"),
+    sqlite3.SQLITE_NOMEM: _Meaning(ResourceExhaustedError, "no memory is left", True),
+    sqlite3.SQLITE_READONLY: _Meaning(AccessDeniedError, "the file or its folder is read-only"),
+    sqlite3.SQLITE_INTERRUPT: _Meaning(OperationTimeoutError, "the operation was interrupted"),
+    sqlite3.SQLITE_IOERR: _Meaning(
         ConnectionLostError, "the file cannot be read or written; look at the disk", True
     ),
-    sqlite3.SQLITE_CORRUPT: Meaning(
+    sqlite3.SQLITE_CORRUPT: _Meaning(
         ConnectionLostError, "the file is damaged; restore it from a backup", True
     ),
-    sqlite3.SQLITE_FULL: Meaning(ResourceExhaustedError, "the disk or the file is full"),
-    sqlite3.SQLITE_CANTOPEN: Meaning(ConnectionFailedError, "a file cannot be opened"),
-    sqlite3.SQLITE_PROTOCOL: Meaning(WriteContentionError, "the file's lock could not be had"),
-    sqlite3.SQLITE_SCHEMA: Meaning(WriteContentionError, "the tables were changed meanwhile"),
-    sqlite3.SQLITE_TOOBIG: Meaning(InvalidRequestError, "a value is larger than SQLite takes"),
-    sqlite3.SQLITE_NOLFS: Meaning(ResourceExhaustedError, "the file system takes no larger file"),
-    sqlite3.SQLITE_AUTH: Meaning(AccessDeniedError, "the statement is not allowed"),
-    sqlite3.SQLITE_NOTADB: Meaning(ConfigurationError, "the file is not a SQLite database"),
-    sqlite3.SQLITE_ERROR: Meaning(
+    sqlite3.SQLITE_FULL: _Meaning(ResourceExhaustedError, "the disk or the file is full"),
+    sqlite3.SQLITE_CANTOPEN: _Meaning(ConnectionFailedError, "a file cannot be opened"),
+    sqlite3.SQLITE_PROTOCOL: _Meaning(WriteContentionError, "the file's lock could not be had"),
+    sqlite3.SQLITE_SCHEMA: _Meaning(WriteContentionError, "the tables were changed meanwhile"),
+    sqlite3.SQLITE_TOOBIG: _Meaning(InvalidRequestError, "a value is larger than SQLite takes"),
+    sqlite3.SQLITE_NOLFS: _Meaning(ResourceExhaustedError, "the file system takes no larger file"),
+    sqlite3.SQLITE_AUTH: _Meaning(AccessDeniedError, "the statement is not allowed"),
+    sqlite3.SQLITE_NOTADB: _Meaning(ConfigurationError, "the file is not a SQLite database"),
+    sqlite3.SQLITE_ERROR: _Meaning(
         SchemaVersionError, "the tables are not those that this adapter made"
     ),
 }

@@ -62,7 +62,7 @@ class Feed:
         await self._somebody.wait()
 
 
-class Pulled(msgspec.Struct, frozen=True):
+class _Pulled(msgspec.Struct, frozen=True):
     """What the change table says in one snapshot."""
 
     revision: int
@@ -84,7 +84,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         with self._session.seam("watch"):
-            pulled = await self._session.read(lambda cursor: pull(cursor, self._session.sql, 0, 0))
+            pulled = await self._session.read(lambda cursor: _pull(cursor, self._session.sql, 0, 0))
             self._seen = pulled.revision if self._since is None else self._since
             if self._seen > pulled.revision:
                 message = (
@@ -124,7 +124,7 @@ class Watch:
     async def _pull(self) -> bool:
         """Read on from what was seen, and say whether the table was not at its end."""
         seen, sql = self._seen, self._session.sql
-        pulled = await self._session.read(lambda cursor: pull(cursor, sql, seen, PAGE))
+        pulled = await self._session.read(lambda cursor: _pull(cursor, sql, seen, PAGE))
         if seen < pulled.compacted:
             self._page.append(Gap("compacted", seen))
             self._seen = pulled.compacted
@@ -138,8 +138,8 @@ class Watch:
         return full
 
 
-def pull(cursor: sqlite3.Cursor, sql: Statements, seen: int, limit: int) -> Pulled:
+def _pull(cursor: sqlite3.Cursor, sql: Statements, seen: int, limit: int) -> _Pulled:
     """Read the changes after ``seen``."""
     row = cursor.execute(sql.pull, (seen, limit)).fetchone()
     revision, compacted, changes = row
-    return Pulled(revision, compacted, _decode_changes(changes))
+    return _Pulled(revision, compacted, _decode_changes(changes))

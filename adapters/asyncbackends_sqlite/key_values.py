@@ -9,7 +9,7 @@ import msgspec
 from asyncbackends.errors import NotFoundError
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.listing import checked_limit, marker_after, read_marker
-from asyncbackends.object_model.times import microseconds_of
+from asyncbackends.object_model.times import is_current
 from asyncbackends.object_model.values import canonical_id, checked_text
 from asyncbackends.object_model.writes import UseragentDelete
 from asyncbackends.protocols.values import Fence, Id, Json, ObjectPage, WriteResult
@@ -67,9 +67,7 @@ class SqliteKeyValues:
             )
             if row is None:
                 raise changes.not_found("object", uuid)
-            if isinstance(tstamp, int) and not isinstance(tstamp, bool):
-                return row[0] == tstamp
-            return row[1] == microseconds_of(tstamp)
+            return is_current(*row, tstamp)
 
     async def update_perms2(self, obj_uuid: Id) -> WriteResult | None:
         with self._session.seam("update_perms2"):

@@ -27,7 +27,7 @@ LOWEST = b""
 _decode_rows = msgspec.json.Decoder(list[tuple[str, str]]).decode
 
 
-class Query:
+class _Query:
     """One list as a statement: fragments of our own, put together, and their parameters."""
 
     def __init__(self, wanted: Listing) -> None:
@@ -68,7 +68,7 @@ class Lister:
             return 0
         if wanted.filters:
             return sum(1 for _ in self._filtered(wanted))
-        query = Query(wanted)
+        query = _Query(wanted)
         text = f"SELECT count(*) FROM {query.rows}"  # noqa: S608  # fragments of our own
         count: int = self._cursor.execute(self._sql.filled(text), query.parameters).fetchone()[0]
         return count
@@ -91,7 +91,7 @@ class Lister:
 
     def statement(self, wanted: Listing, limit: int) -> tuple[str, list[object]]:
         """Give the statement of a page, for objects after the marker."""
-        query = Query(wanted)
+        query = _Query(wanted)
         text = (
             "SELECT json_group_array(json_array(hex(uuid), fq)) FROM"  # noqa: S608  # our fragments
             f" (SELECT {query.uuid} AS uuid, {query.name} AS fq FROM {query.rows}"
@@ -100,7 +100,7 @@ class Lister:
         return self._sql.filled(text), [*query.parameters, _after(wanted), limit]
 
     def _filtered(self, wanted: Listing) -> Iterator[tuple[str, str]]:
-        query = Query(wanted)
+        query = _Query(wanted)
         text = (
             f"SELECT {query.uuid}, {query.name}, d.properties"  # noqa: S608  # our fragments
             f" FROM {query.rows} AND {query.uuid} > ? ORDER BY {query.uuid}"

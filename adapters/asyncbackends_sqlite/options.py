@@ -34,7 +34,7 @@ class SqliteDatabaseOptions(DatabaseOptions, frozen=True, kw_only=True):
     synchronous: Literal["normal", "full"] = "normal"
     """full waits for the disk at every commit: acknowledged writes survive a loss of power."""
     readers: Annotated[int, msgspec.Meta(ge=1, le=16)] = 2
-    """Threads that read, each on its own connection."""
+    """At most so many threads read, each on its own connection; started as they are needed."""
     poll_interval: Seconds = 0.1
     """Seconds between looks for other processes' writes, while somebody watches."""
 

@@ -35,7 +35,7 @@ from asyncbackends_sqlite.options import (
     held_guarantees,
 )
 from asyncbackends_sqlite.reader_thread import Reader
-from asyncbackends_sqlite.statements import Statements
+from asyncbackends_sqlite.statements import statements_for
 from asyncbackends_sqlite.tables import missing_tables, prepare_tables, stored_schema, use_schema
 from asyncbackends_sqlite.unit import Unit
 from asyncbackends_sqlite.writer_thread import LOOK, Writer
@@ -65,7 +65,7 @@ class Session:
         self.seam = Seam(Kind.CONFIG_DATABASE, "sqlite", ours)
         self.links = LinkStates(self.seam)
         self.feed = Feed()
-        self.sql = Statements(options.namespace)
+        self.sql = statements_for(options.namespace)
         self._owner = Owner(f"config database (sqlite, {self.path})")
         self._model = ObjectModel(Schema(), self.limits)
         self._process = 0
@@ -81,7 +81,7 @@ class Session:
             raise ConfigurationError(message)
         with self.seam("connect"):
             self._options = changed_options(self._options, params)
-            self.sql = Statements(self._options.namespace)
+            self.sql = statements_for(self._options.namespace)
             self._process = os.getpid()
             await self._owner.start(self._open, self._close)
 
@@ -102,11 +102,7 @@ class Session:
             async with asyncio.timeout(options.connect_timeout):
                 schema = await writer.opened
                 if self.path != IN_MEMORY:
-                    for _ in range(options.readers):
-                        reader = Reader(self.path, self._read_queue, loop)
-                        self._readers.append(reader)
-                        start_thread(reader.run)
-                    await asyncio.gather(*(reader.opened for reader in self._readers))
+                    await self._new_reader().opened
         except TimeoutError as error:
             message = f"{self.path} could not be opened within {options.connect_timeout:g} s"
             raise ConnectionFailedError(message) from error
@@ -117,6 +113,12 @@ class Session:
             if self.path != IN_MEMORY:
                 self._owner.group.start_soon(self._poll, writer)
         self.links.set(ConnectionState.CONNECTED, self.path)
+
+    def _new_reader(self) -> Reader:
+        reader = Reader(self.path, self._read_queue, asyncio.get_running_loop())
+        self._readers.append(reader)
+        start_thread(reader.run)
+        return reader
 
     def _opened_unit(self) -> tuple[Unit, Schema]:
         """Open the writer's connection; runs in its thread."""
@@ -201,8 +203,11 @@ class Session:
     ) -> Coroutine[Any, Any, ResultT]:
         """Have a thread read by one statement, or with SNAPSHOT by several."""
         calls, writer = self._opened()
-        queue = self._read_queue if self._readers else writer.queue
-        return calls.result(queue, work, kind)
+        if not self._readers:
+            return calls.result(writer.queue, work, kind)
+        if len(self._readers) < self._options.readers and not self._read_queue.empty():
+            self._new_reader().opened.add_done_callback(_overlook)
+        return calls.result(self._read_queue, work, kind)
 
     async def change(self, work: Callable[[Unit], ResultT]) -> ResultT:
         """Have the writer do something as one operation."""
@@ -259,3 +264,9 @@ class Session:
             return in_force
 
         self._use(await self.change(work))
+
+
+def _overlook(opened: asyncio.Future[None]) -> None:
+    """Do without a further reader that cannot be opened: the first goes on with the queue."""
+    if not opened.cancelled():
+        opened.exception()

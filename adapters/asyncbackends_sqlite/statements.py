@@ -1,6 +1,7 @@
 """Every statement of the engine, with the tables' prefix filled in."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 __all__ = (
@@ -13,6 +14,7 @@ __all__ = (
     "Statements",
     "hex_id",
     "packed_ids",
+    "statements_for",
     "text_id",
 )
 
@@ -262,3 +264,9 @@ class Statements:
             text = columns + ONE_OBJECT if one else IDS + columns + MANY_OBJECTS
             statement = self._objects[parts, one] = self.filled(text)
         return statement
+
+
+@cache
+def statements_for(namespace: str) -> Statements:
+    """Give the statements of a namespace, made once."""
+    return Statements(namespace)

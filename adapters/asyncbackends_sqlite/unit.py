@@ -1,5 +1,6 @@
 """A transaction of the writer's, with what its operations share; lives in the writer's thread."""
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
@@ -108,7 +109,9 @@ class Unit:
 
     def close(self) -> None:
         """Close the connection; a cursor in the traceback of an error somebody keeps is no reason."""
-        self.cursor.close()
+        # It refuses only where the connection is closed already.
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            self.cursor.close()
         self.connection.close()
 
     def _roll_back(self) -> None:

@@ -1,7 +1,7 @@
 """Applies checked writes, inside a unit; runs in the writer's thread."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,7 +21,6 @@ from asyncbackends.object_model.positions import (
     position_sort_key,
 )
 from asyncbackends.object_model.times import utc_time
-from asyncbackends.object_model.values import index_key
 from asyncbackends.object_model.writes import (
     Create,
     Delete,
@@ -39,6 +38,7 @@ from asyncbackends.object_model.writes import (
     Write,
 )
 from asyncbackends.protocols.values import Fence, Json, WriteResult
+from asyncbackends_sqlite.indexing import index_changed, index_new
 from asyncbackends_sqlite.key_value_writing import write_row
 from asyncbackends_sqlite.linking import (
     Holder,
@@ -59,7 +59,7 @@ from asyncbackends_sqlite.unit import CREATED, DELETED, UPDATED, Unit
 __all__ = ("apply_write", "apply_writes", "write_perms2")
 
 
-class Existing(NamedTuple):
+class _Existing(NamedTuple):
     """An object that is there."""
 
     holder: Holder
@@ -75,7 +75,7 @@ def apply_write(
     """Apply one write."""
     if fence is not None:
         _raise_fence(unit, fence)
-    return Writing(unit, model).apply(write)
+    return _Writing(unit, model).apply(write)
 
 
 def apply_writes(
@@ -84,7 +84,7 @@ def apply_writes(
     """Apply writes one after the other; when one is refused, the unit must be taken back."""
     if fence is not None:
         _raise_fence(unit, fence)
-    writing = Writing(unit, model)
+    writing = _Writing(unit, model)
     results: list[WriteResult | None] = []
     for index, write in enumerate(writes):
         try:
@@ -103,7 +103,7 @@ def _raise_fence(unit: Unit, fence: Fence) -> None:
 
 def write_perms2(unit: Unit, model: ObjectModel, uuid: str) -> WriteResult | None:
     """Write an object's default permissions where it has none."""
-    writing = Writing(unit, model)
+    writing = _Writing(unit, model)
     existing = writing.find(uuid)
     if existing is None:
         raise changes.not_found("object", uuid)
@@ -113,7 +113,7 @@ def write_perms2(unit: Unit, model: ObjectModel, uuid: str) -> WriteResult | Non
     return None if update is None else writing.update(update)
 
 
-class Writing:
+class _Writing:
     """Applies writes by the rules of one schema."""
 
     def __init__(self, unit: Unit, model: ObjectModel) -> None:
@@ -151,16 +151,16 @@ class Writing:
     def _result(self, revision: int, peers: Iterable[bytes] = ()) -> WriteResult:
         return WriteResult(revision, utc_time(self._unit.now), texts(peers))
 
-    def find(self, uuid: str) -> Existing | None:
+    def find(self, uuid: str) -> _Existing | None:
         """Give the object with an id, whatever its type."""
         row = self._unit.execute(self._unit.sql.head, (packed_ids([uuid]),)).fetchone()
         if row is None:
             return None
         number, obj_type, key, parent_type, parent, revision, modified = row
         holder = Holder(number, packed_ids([uuid]), obj_type, key)
-        return Existing(holder, parent_type, parent, revision, modified)
+        return _Existing(holder, parent_type, parent, revision, modified)
 
-    def _existing(self, obj_type: str, uuid: str, expected_revision: int | None) -> Existing:
+    def _existing(self, obj_type: str, uuid: str, expected_revision: int | None) -> _Existing:
         found = self.find(uuid)
         if found is None or found.holder.obj_type != obj_type:
             raise changes.not_found(obj_type, uuid)
@@ -196,7 +196,7 @@ class Writing:
         if create.elements:
             unit.cursor.executemany(sql.put_elem, self._element_rows(holder, create.elements))
         if create.obj_type in unit.indexed:
-            self._index_new(create, uuid)
+            index_new(unit, create, uuid)
         attach_dangling(unit, holder)
         peers: Peers = {}
         if create.refs:
@@ -250,31 +250,6 @@ class Writing:
             for at, text in items
         ]
 
-    def _index_new(self, create: Create, uuid: bytes) -> None:
-        """Index the properties that are indexed now, also those that this schema does not know."""
-        for prop in self._unit.indexed[create.obj_type]:
-            key = create.index.get(prop)
-            if key is None:
-                value = msgspec.json.decode(create.document).get(prop)
-                if value is None:
-                    continue
-                key = _late_index_key(create.obj_type, create.uuid, prop, value)
-            self._unit.execute(self._unit.sql.put_index, (create.obj_type, prop, key, uuid))
-
-    def _index_changed(self, update: Update, uuid: bytes) -> None:
-        unit = self._unit
-        for prop in unit.indexed.get(update.obj_type, ()):
-            if prop not in update.properties:
-                continue
-            text = update.properties[prop]
-            key = update.index.get(prop)
-            if key is None and text is not None:
-                value = msgspec.json.decode(text)
-                key = _late_index_key(update.obj_type, update.uuid, prop, value)
-            unit.execute(unit.sql.delete_index, (uuid, prop))
-            if key is not None:
-                unit.execute(unit.sql.put_index, (update.obj_type, prop, key, uuid))
-
     def update(self, update: Update) -> WriteResult:
         """Change an object."""
         unit, sql = self._unit, self._unit.sql
@@ -287,7 +262,7 @@ class Writing:
             row = unit.execute(sql.doc, (holder.id,)).fetchone()
             document = changes.patched_document(row[0] if row else "{}", update.properties)
             unit.execute(sql.put_doc, (holder.id, document))
-            self._index_changed(update, holder.uuid)
+            index_changed(unit, update, holder.uuid)
         for field, items in update.elements.items():
             stored = dict(unit.execute(sql.elems_of_field, (holder.id, field)).fetchall())
             wanted = [row[2:] for row in self._element_rows(holder, {field: items})]
@@ -381,7 +356,7 @@ class Writing:
         unit.execute(unit.sql.put_share, (*row, share.rwx))
 
 
-def _head(existing: Existing) -> StoredObject:
+def _head(existing: _Existing) -> StoredObject:
     return StoredObject(
         obj_type=existing.holder.obj_type,
         uuid=text_id(existing.holder.uuid),
@@ -392,11 +367,3 @@ def _head(existing: Existing) -> StoredObject:
         created=0,
         modified=existing.modified,
     )
-
-
-def _late_index_key(obj_type: str, uuid: str, prop: str, value: Any) -> str:
-    key = index_key(value)
-    if key is None:
-        message = f"{obj_type} {uuid}: {prop} is indexed: it takes text, a number or a boolean"
-        raise InvalidRequestError(message)
-    return key

@@ -19,7 +19,8 @@ import msgspec
 
 from asyncbackends.cli.demo_guest import Guest, refuse_if_taken, schema_with_guest
 from asyncbackends.cli.demo_kill import show_kill
-from asyncbackends.cli.demo_steps import Stage, show_conflict, show_load, show_subtree
+from asyncbackends.cli.demo_steps import Stage, show_conflict, show_load
+from asyncbackends.cli.demo_tree import show_subtree
 from asyncbackends.cli.screen import Screen
 from asyncbackends.interchange.files import DumpFile, Spool
 from asyncbackends.interchange.findings import Findings
@@ -96,7 +97,7 @@ async def _play(
         guest = Guest(database)
         await refuse_if_taken(database, schema, source, spool)
         try:
-            records = await show_load(stage, source, spool, findings, schema, guest)
+            records = await show_load(stage, source, findings, schema, guest)
             await show_subtree(stage, records)
             await show_conflict(stage, records, guest)
             environment = _environment(own=ground.own)

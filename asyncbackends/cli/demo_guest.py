@@ -6,12 +6,12 @@ from uuid import UUID, uuid4, uuid5
 import msgspec
 
 from asyncbackends.cli.screen import Screen
-from asyncbackends.errors import ConfigurationError, NotFoundError
+from asyncbackends.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from asyncbackends.interchange.files import RecordFile, Spool
-from asyncbackends.interchange.records import ObjectRecord, RowRecord, TextRecord
+from asyncbackends.interchange.records import ObjectRecord, Record, RowRecord, TextRecord
 from asyncbackends.interchange.sources import Source
 from asyncbackends.interchange.stepping import batches, drained
-from asyncbackends.object_model.values import canonical_id
+from asyncbackends.object_model.values import canonical_id, fq_key, fq_name_of
 from asyncbackends.protocols.config_database import ConfigDatabase
 from asyncbackends.schema import ObjectType, Schema
 
@@ -56,12 +56,13 @@ async def refuse_if_taken(
     async for _ in drained(source.convert(schema, {}, spool), ASKED):
         pass
     async for batch in batches(source.records().records(), ASKED):
-        objects = [record for _, record in batch if isinstance(record, ObjectRecord)]
-        taken = [f"id {uuid}" for uuid in await database.uuids_to_fq_names(_ids(objects))]
-        for obj_type in sorted({record.type for record in objects} & database.schema.types.keys()):
-            names = [record.object["fq_name"] for record in objects if record.type == obj_type]
-            found = await database.fq_names_to_uuids(obj_type, names)
-            taken += [f"name {obj_type} {':'.join(name)}" for name in found]
+        objects = [found for _, record in batch if (found := _identity(record)) is not None]
+        uuids = [uuid for _, uuid, _ in objects]
+        taken = [f"id {uuid}" for uuid in await database.uuids_to_fq_names(uuids)]
+        for obj_type in sorted({each for each, _, _ in objects} & database.schema.types.keys()):
+            names = [name for each, _, name in objects if each == obj_type]
+            held = await database.fq_names_to_uuids(obj_type, names)
+            taken += [f"name {obj_type} {':'.join(name)}" for name in held]
         for _, record in batch:
             if isinstance(record, RowRecord) and await _has_row(database, record):
                 taken.append(f"row {record.table} {record.key}")
@@ -75,14 +76,21 @@ async def refuse_if_taken(
             raise ConfigurationError(message)
 
 
-def _ids(objects: list[ObjectRecord]) -> list[str]:
-    return [canonical_id(record.uuid) for record in objects]
+def _identity(record: Record) -> tuple[str, str, list[str]] | None:
+    """Give an object's type, uuid and name; None for what is no object or will be refused."""
+    if not isinstance(record, ObjectRecord):
+        return None
+    try:
+        name = record.object.get("fq_name")
+        return record.type, canonical_id(record.uuid), fq_name_of(fq_key(name or []))
+    except InvalidRequestError:
+        return None
 
 
 async def _has_row(database: ConfigDatabase, record: RowRecord) -> bool:
     try:
         await database.kv_get(record.table, record.key)
-    except NotFoundError:
+    except (NotFoundError, InvalidRequestError):
         return False
     return True
 
@@ -109,30 +117,28 @@ class Guest(msgspec.Struct):
         )
 
     async def _unload(self, file: RecordFile) -> int:
-        database = self.database
         objects: list[tuple[str, str]] = []
         async for batch in batches(file.records(), ASKED):
             for _, record in batch:
-                if isinstance(record, ObjectRecord):
-                    objects.append((record.type, canonical_id(record.uuid)))
-                    await self._cut_loose(record)
-                elif isinstance(record, RowRecord):
-                    await database.kv_delete(record.table, record.key)
-                elif isinstance(record, TextRecord):
-                    await database.useragent_kv_delete(record.key)
+                # What was refused is not there.
+                with suppress(NotFoundError, InvalidRequestError):
+                    await self._take_away(record, objects)
         gone = 0
         for obj_type, uuid in reversed(objects):
-            try:
-                await database.object_delete(obj_type, uuid)
+            with suppress(NotFoundError):
+                await self.database.object_delete(obj_type, uuid)
                 gone += 1
-            except NotFoundError:
-                continue  # it was never loaded
         return gone
 
-    async def _cut_loose(self, record: ObjectRecord) -> None:
-        """Remove the refs that an object holds, so that what it refers to can go."""
-        refs = self.database.schema.types[record.type].refs
-        fields = [f"{target}_refs" for target in refs if f"{target}_refs" in record.object]
-        if fields:
-            with suppress(NotFoundError):
+    async def _take_away(self, record: Record, objects: list[tuple[str, str]]) -> None:
+        """Delete what no object refers to; of objects only their refs, so that all can go then."""
+        if isinstance(record, RowRecord):
+            await self.database.kv_delete(record.table, record.key)
+        elif isinstance(record, TextRecord):
+            await self.database.useragent_kv_delete(record.key)
+        elif isinstance(record, ObjectRecord) and record.type in self.database.schema.types:
+            objects.append((record.type, canonical_id(record.uuid)))
+            refs = self.database.schema.types[record.type].refs
+            fields = [f"{target}_refs" for target in refs if f"{target}_refs" in record.object]
+            if fields:
                 await self.database.object_update(record.type, record.uuid, dict.fromkeys(fields))

@@ -6,6 +6,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -153,7 +154,9 @@ class DumpFile:
         if self._columns is not None:
             self._columns.clear()
         if self._map is not None:
-            self._map.close()
+            # A traceback that is on its way may still hold a row.
+            with suppress(BufferError):
+                self._map.close()
         self._file.close()
 
     @property

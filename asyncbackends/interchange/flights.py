@@ -13,8 +13,8 @@ __all__ = ("Flights", "Item", "Progress")
 
 IN_FLIGHT: Final = 4
 
-Progress = Callable[[str, int], None]
-"""Is told what is being done, and how many of it are done."""
+Progress = Callable[[str, int, int | None], None]
+"""Is told what is being done, how many of it are done, and of how many if that is known."""
 
 
 class Item(msgspec.Struct):
@@ -49,11 +49,12 @@ class Flights:
         items: Iterator[Item],
         write: Callable[[list[Item]], Awaitable[None]],
         *,
+        total: int | None = None,
         in_families: bool = False,
     ) -> None:
         """Write all items; the first error that ``write`` raises ends it.
 
-        :param what: names the work to the progress.
+        :param what: names the work to the progress, with the total of items where it is known.
         :param in_families: no batch overtakes one that a parent is in.
         """
         room = asyncio.Semaphore(IN_FLIGHT)
@@ -68,9 +69,9 @@ class Flights:
             for item in batch:
                 self._flying.pop(item.uuid, None)
             done += len(batch)
-            self._progress(what, done)
+            self._progress(what, done, total)
 
-        self._progress(what, done)
+        self._progress(what, done, total)
         self._flying.clear()
         try:
             async with asyncio.TaskGroup() as group:

@@ -78,12 +78,14 @@ class Loader:
                     relaxed.add(item.number)
                 yield item
 
-        await self._flights.send("objects", first(), writer.write_objects, in_families=True)
+        await self._flights.send(
+            "objects", first(), writer.write_objects, total=self._file.objects, in_families=True
+        )
         linked = (item for item in self._items() if states[item.number] in {NEW, OTHER_REFS})
         await self._flights.send("refs", linked, writer.write_refs)
         if relaxed:
             targets = (item for item in self._items() if item.number in relaxed)
-            await self._flights.send("relaxed refs", targets, self._relax)
+            await self._flights.send("relaxed refs", targets, self._relax, total=len(relaxed))
         await self._load_side_records()
         return writer.summary
 
@@ -132,7 +134,7 @@ class Loader:
             for line, record in batch:
                 await self._load_side_record(line, record)
             done += len(batch)
-            self._progress("shares, rows and texts", done)
+            self._progress("shares, rows and texts", done, None)
 
     async def _load_side_record(self, line: int, record: SideRecord) -> None:
         database, summary = self._database, self._writer.summary

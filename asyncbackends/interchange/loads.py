@@ -48,7 +48,7 @@ async def load_dump(
     schema, origin = _chosen(database.schema, load)
     present = await _present(database, source.strangers())
     async for done in drained(source.convert(schema, present, spool), STEP):
-        progress("converting", done)
+        progress("converting", done, None)
     file = source.records()
     types = len({*source.types.values()})
     if load.strict:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from asyncbackends.errors import InvalidRequestError
 
-__all__ = ("microseconds_of", "utc_time")
+__all__ = ("is_current", "utc_time")
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -14,15 +14,21 @@ def utc_time(since_epoch: int) -> datetime:
     return EPOCH + timedelta(microseconds=since_epoch)
 
 
-def microseconds_of(time: str | datetime) -> int:
-    """Give a time, as text in ISO 8601, as microseconds since the epoch; a naive one is UTC.
+def is_current(revision: int, modified: int, stamp: str | int | datetime) -> bool:
+    """Say whether a stamp, a revision or a time, is that of an object as it is now.
 
-    :raises InvalidRequestError: the text is not a time.
+    :param modified: microseconds since the epoch.
+    :param stamp: an int is a revision; text in ISO 8601, or a datetime, a time; a naive one is UTC.
+    :raises InvalidRequestError: it is neither.
     """
+    if isinstance(stamp, int) and not isinstance(stamp, bool):
+        return stamp == revision
     try:
-        parsed = datetime.fromisoformat(time) if isinstance(time, str) else time
-        aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
-    except (ValueError, AttributeError):
-        message = f"{time!r} is no time; give a revision, ISO 8601 text or a datetime"
+        parsed = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
+        if not isinstance(parsed, datetime):
+            raise TypeError
+    except (ValueError, TypeError):
+        message = f"{stamp!r} is no time; give a revision, ISO 8601 text or a datetime"
         raise InvalidRequestError(message) from None
-    return (aware - EPOCH) // timedelta(microseconds=1)
+    aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
+    return aware == utc_time(modified)

@@ -5,6 +5,7 @@ import cProfile
 import io
 import pstats
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -89,8 +90,8 @@ def run() -> None:
             what = "create" if reads == 0 else "create + 10 get"
             figures = interleaved(
                 {
-                    "dict with copies": lambda n, c=content, r=reads: _dict(n, c, r),
-                    "memory engine": lambda n, c=content, r=reads: _memory(n, c, r),
+                    "dict with copies": partial(_dict, content=content, reads=reads),
+                    "memory engine": partial(_memory, content=content, reads=reads),
                 },
                 operations=2000 if reads == 0 else 400,
             )

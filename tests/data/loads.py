@@ -40,7 +40,7 @@ async def load_file(
         source = await loop.run_in_executor(None, open_source, dump, findings)
         await loop.run_in_executor(None, lambda: list(source.read()))
         load = Load(source, findings, schema, strict=strict)
-        return await load_dump(database, load, spool, lambda what, done: None), findings
+        return await load_dump(database, load, spool, lambda what, done, total: None), findings
 
 
 async def dump_lines(database: ConfigDatabase) -> list[bytes]:

@@ -45,6 +45,10 @@ async def opened(path: Path) -> Opened:
     return db
 
 
+def state_of(db: Opened) -> ConnectionState:
+    return db.state
+
+
 async def create(db: Opened) -> str:
     uuid = str(uuid4())
     await db.object_create("project", uuid, {"fq_name": [uuid], **BULKY})
@@ -62,7 +66,7 @@ async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
             for _ in range(5):
                 there += [await create(db)]
         assert not full.value.maybe_applied
-        assert db.state is ConnectionState.BLOCKED
+        assert state_of(db) is ConnectionState.BLOCKED
         revision = await db.current_revision()
         assert revision == len(there)
         with pytest.raises(BackendError) as refused:
@@ -76,7 +80,7 @@ async def test_a_full_disk_refuses_and_recovers(tmp_path: Path) -> None:
         assert await db.current_revision() == revision
         await db.pragma("max_page_count = 1000000")
         there.append(await create(db))
-        assert db.state is ConnectionState.CONNECTED
+        assert state_of(db) is ConnectionState.CONNECTED
         assert {uuid for _, uuid in await db.object_list("project")} == {*there}
     finally:
         await db.shutdown()

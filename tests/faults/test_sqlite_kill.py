@@ -46,7 +46,7 @@ async def test_killed_writers_lose_nothing_and_leave_no_half(
     tmp_path: Path, length: str, figure: Callable[[str], None]
 ) -> None:
     path, seed = str(tmp_path / "x.db"), random.SystemRandom().randrange(2**32)
-    dice, kills, acknowledged = random.Random(seed), KILLS[length], 0  # noqa: S311  # repeatable
+    dice, kills, acknowledged = random.Random(seed), KILLS[length], 0
     for wave in range(kills // WRITERS):
         told = await asyncio.gather(
             *(

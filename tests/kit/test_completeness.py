@@ -51,7 +51,8 @@ def names_of_tests(cls: type) -> list[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_kit_skips_nothing(module: str) -> None:
     names = {
-        getattr(node, "attr", None) or getattr(node, "id", None) for node in ast.walk(tree_of(module))
+        getattr(node, "attr", None) or getattr(node, "id", None)
+        for node in ast.walk(tree_of(module))
     }
     assert names & {"skip", "skipif", "xfail", "importorskip", "exit"} == set()
 

@@ -193,6 +193,7 @@ def test_every_wrong_engine_is_tried() -> None:
     assert len(WRONG) >= 15
 
 
+@pytest.mark.promise("kit.catches-wrong-engines")
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", sorted(WRONG))
 def test_wrong_engine_is_caught(name: str, caught: dict[str, Outcomes]) -> None:
@@ -205,6 +206,7 @@ def test_wrong_engine_is_caught(name: str, caught: dict[str, Outcomes]) -> None:
     assert "skipped" not in outcomes
 
 
+@pytest.mark.promise("kit.catches-wrong-engines")
 @pytest.mark.timeout(180)
 def test_right_engine_passes(kit_run: Callable[[str], dict[str, Outcomes]]) -> None:
     mixins = " ".join(sorted({mixin for tried, _ in CAUGHT_BY.values() for mixin in tried.split()}))

@@ -1,7 +1,6 @@
 """Prints what is promised, proven or missing, and keeps docs/reliability.md in step."""
 
 import argparse
-import sys
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -39,7 +38,7 @@ def main() -> int:
     }
     proven = report(catalogue.values(), records)
     if not (current := PAGE.exists() and PAGE.read_text("utf-8") == page):
-        print("docs/reliability.md is not current: nox -s promises -- --write", file=sys.stderr)
+        print("docs/reliability.md is not current: nox -s promises -- --write")
     return 0 if proven and current else 1
 
 
@@ -56,13 +55,12 @@ def report(promises: Iterable[Promise], records: dict[str, list[Results]]) -> bo
             verdict = judge(promise.id, cell, records[length])
             counts[verdict.word] += 1
             words.append(f"{cell}: {_spoken(verdict)}")
-            blame += [f"{verdict.word} {promise.id} {cell}: {line}" for line in verdict.blame]
+            for first in verdict.blame[:1]:
+                more = f", and {len(verdict.blame) - 1} more" if len(verdict.blame) > 1 else ""
+                blame.append(f"{verdict.word} {promise.id} {cell}: {first}{more}")
         print(f"{promise.id:44} {'; '.join(words)}")
-    print(*blame, sep="\n", file=sys.stderr)
-    print(
-        ", ".join(f"{count} {word}" for word, count in counts.items()),
-        f"(read from {FOLDER.name}/)",
-    )
+    print(*blame, sep="\n")
+    print(", ".join(f"{count} {word}" for word, count in counts.items()))
     return not blame
 
 

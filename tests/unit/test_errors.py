@@ -1,57 +1,88 @@
-"""The tree of errors is what its docstring draws, and says what is unknown."""
-
-import inspect
+"""The tree of errors: what each one says without being read."""
 
 import pytest
 
 from asyncbackends import errors
 from asyncbackends.errors import BackendError
+from asyncbackends.narrowing import is_list
 
-CLASSES = [getattr(errors, name) for name in errors.__all__]
+ALL = [getattr(errors, name) for name in errors.__all__]
+RETRYABLE = {
+    errors.ConnectionFailedError,
+    errors.ConnectionLostError,
+    errors.OperationTimeoutError,
+    errors.WriteContentionError,
+}
+# What an error takes beside its message.
+ARGUMENTS: dict[type[BackendError], dict[str, object]] = {
+    errors.NotSupportedError: {"feature": "atomic_batch"},
+    errors.FqNameTakenError: {"holder": "uuid"},
+    errors.RevisionConflictError: {"expected": 1, "actual": 2},
+    errors.StillReferencedError: {"holders": ["a"]},
+    errors.HasChildrenError: {"children": ["a"]},
+    errors.StaleFenceError: {"name": "term", "fence": (1, 1), "highest": (1, 2)},
+    errors.CompactedError: {"oldest": 5},
+    errors.TransactionFailedError: {
+        "index": 3,
+        "error": errors.DanglingRefError("x", maybe_applied=True),
+        "created": ["a"],
+    },
+}
 
 
-def test_the_docstring_draws_every_error() -> None:
-    assert errors.__doc__ is not None
-    missing = [found.__name__ for found in CLASSES if found.__name__ not in errors.__doc__]
-    assert missing == []
+def made(kind: type[BackendError]) -> BackendError:
+    return kind("what happened", **ARGUMENTS.get(kind, {}))  # type: ignore[arg-type]  # by name
 
 
-@pytest.mark.parametrize("found", CLASSES, ids=lambda found: found.__name__)
-def test_an_error_is_not_applied_unless_it_says_so(found: type[BackendError]) -> None:
-    required = [
-        name
-        for name, parameter in inspect.signature(found).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty
-    ]
-    values = {"error": BackendError("inner"), "index": 0}
-    error = found("words", **{name: values.get(name, ()) for name in required})
-    assert (str(error), error.maybe_applied) == ("words", False)
-    assert error.engine is None
-    assert error.operation is None
+@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+def test_every_error_says_the_same_things(kind: type[BackendError]) -> None:
+    error = made(kind)
+    assert isinstance(error, BackendError)
+    assert str(error) == "what happened"
+    assert (error.engine, error.operation) == (None, None)
+    assert error.retryable == (kind in RETRYABLE)
+    assert error.maybe_applied == (kind is errors.TransactionFailedError)
+    for name, value in ARGUMENTS.get(kind, {}).items():
+        found = getattr(error, name)
+        assert found == (tuple(value) if is_list(value) else value)
 
 
 @pytest.mark.parametrize(
-    ("found", "builtin"),
+    ("kind", "builtin"),
     [
         (errors.ConnectionFailedError, ConnectionError),
         (errors.ConnectionLostError, ConnectionError),
         (errors.OperationTimeoutError, TimeoutError),
         (errors.InvalidRequestError, ValueError),
         (errors.NotFoundError, LookupError),
+        (errors.ObjectNotFoundError, LookupError),
     ],
 )
-def test_errors_are_also_the_builtins_people_catch(
-    found: type[BackendError], builtin: type[Exception]
-) -> None:
-    assert issubclass(found, builtin)
+def test_error_is_also_the_builtin(kind: type[Exception], builtin: type[Exception]) -> None:
+    assert issubclass(kind, builtin)
 
 
-def test_what_is_wrong_for_good_is_not_retryable() -> None:
-    assert errors.ConnectionFailedError.retryable
-    assert not errors.AuthenticationFailedError.retryable
-    assert not errors.TlsFailedError.retryable
+@pytest.mark.parametrize(
+    ("parent", "children"),
+    [
+        ("ConfigurationError", "UnknownEngine EngineUnavailable SchemaVersion"),
+        ("ConnectionFailedError", "AuthenticationFailed TlsFailed"),
+        ("NotFoundError", "ObjectNotFound FqNameNotFound UseragentKeyNotFound"),
+        ("AlreadyExistsError", "ObjectExists FqNameTaken"),
+        (
+            "ConflictError",
+            """RevisionConflict StillReferenced HasChildren DanglingRef TransactionFailed
+            StaleFence WriteContention""",
+        ),
+    ],
+)
+def test_tree_is_that_of_the_docstring(parent: str, children: str) -> None:
+    expected = {f"{name}Error" for name in children.split()}
+    assert {kind.__name__ for kind in getattr(errors, parent).__subclasses__()} == expected
+    drawn = errors.__doc__ or ""
+    assert [name for name in errors.__all__ if name not in drawn] == []
 
 
-def test_a_unit_is_as_unknown_as_the_error_in_it() -> None:
-    inner = BackendError("lost", maybe_applied=True)
-    assert errors.TransactionFailedError("unit", index=0, error=inner).maybe_applied
+def test_unknown_outcome_is_said() -> None:
+    assert errors.OperationTimeoutError("x", maybe_applied=True).maybe_applied
+    assert errors.ConnectionLostError("x", maybe_applied=True).maybe_applied

@@ -352,7 +352,7 @@ async def same_as_row(database: ConfigDatabase, uuid: str, row: dict[str, str]) 
         elif kind == "ref":
             name, target = rest.split(":")
             data = json.loads(text)
-            ref = {"uuid": target, "attr": data["attr"] if "attr" in data else data}
+            ref = {"uuid": target, "attr": data.get("attr", data)}
             refs = [{"uuid": each["uuid"], "attr": each["attr"]} for each in found[f"{name}_refs"]]
             assert ref in refs
         elif kind == "parent":

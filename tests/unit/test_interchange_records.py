@@ -148,9 +148,9 @@ def test_whole_floats_are_written_as_integers() -> None:
 
 
 def test_what_is_equal_needs_no_update() -> None:
-    content = {"a": 1, "rules": {"or_list": [1, 2]}, "pairs": [{"key": "k"}]}
+    content: dict[str, Any] = {"a": 1, "rules": {"or_list": [1, 2]}, "pairs": [{"key": "k"}]}
     positions = {"rules": ["0", "1"]}
-    assert changed_fields(record(**content), stored(**content), positions, THING) == {}
+    assert changed_fields(record(None, **content), stored(**content), positions, THING) == {}
     assert changed_fields(record(bare=[]), stored(), {}, THING) == {}
     assert changed_fields(record(rules={"or_list": []}), stored(), {}, THING) == {}
 

@@ -183,7 +183,7 @@ def test_revision_is_compared(expected: int | None) -> None:
     if expected in {None, 5}:
         changes.check_revision("it", expected, 5)
         return
-    with pytest.raises(RevisionConflictError, match="^it is at revision 5") as refusal:
+    with pytest.raises(RevisionConflictError, match=r"^it is at revision 5") as refusal:
         changes.check_revision("it", expected, 5)
     assert (refusal.value.expected, refusal.value.actual) == (expected, 5)
 

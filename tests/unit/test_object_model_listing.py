@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncbackends.errors import InvalidRequestError
+from asyncbackends.narrowing import is_dict
 from asyncbackends.object_model.listing import listing, marker_after, matches, read_marker
 from asyncbackends.object_model.values import index_key, json_equal
 from asyncbackends.object_model.views import type_view
@@ -35,7 +36,7 @@ def test_index_finds_what_reading_finds(values: list[Any], stored: Any) -> None:
 @given(json_values, json_values)
 def test_value_matches_when_it_is_equal_or_contained(wanted: Any, stored: Any) -> None:
     matched = matches({"read": [wanted]}, {"read": stored})
-    if isinstance(wanted, dict) and isinstance(stored, dict):
+    if is_dict(wanted) and is_dict(stored):
         assert matched == all(
             name in stored and json_equal(value, stored[name]) for name, value in wanted.items()
         )

@@ -144,7 +144,14 @@ def test_different_names_have_different_keys(one: list[str], other: list[str]) -
 
 @given(st.uuids())
 def test_every_form_of_an_id_is_the_same_id(uuid: UUID) -> None:
-    forms = [uuid, str(uuid), str(uuid).upper(), uuid.hex, f"{{{uuid}}}", uuid.urn]
+    forms: list[UUID | str] = [
+        uuid,
+        str(uuid),
+        str(uuid).upper(),
+        uuid.hex,
+        f"{{{uuid}}}",
+        uuid.urn,
+    ]
     assert {canonical_id(form) for form in forms} == {str(uuid)}
 
 
@@ -163,5 +170,5 @@ def test_checked_text_is_of_so_many_bytes(text: str) -> None:
     if 1 <= size <= 255 and "\0" not in text:
         assert checked_text(text, "it") == text
     else:
-        with pytest.raises(InvalidRequestError, match="^it "):
+        with pytest.raises(InvalidRequestError, match=r"^it "):
             checked_text(text, "it")

@@ -1,131 +1,195 @@
-"""The seam: log records with fields and without values, mapped errors, states of the link."""
+"""The seam around operations: time, log, errors, link states; and never a value."""
 
 import asyncio
 import logging
+from collections.abc import Generator
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from asyncbackends import (
-    ConnectionState,
-    ConnectionStatus,
-    Kind,
-    ObjectType,
-    Schema,
-    open_config_database,
-)
+from asyncbackends import ObjectType, Schema, open_config_database
 from asyncbackends.errors import (
     BackendError,
     ConnectionLostError,
-    InvalidRequestError,
     ObjectNotFoundError,
+    ResourceExhaustedError,
 )
 from asyncbackends.observability import LinkStates, Seam
-from asyncbackends_memory import faults
+from asyncbackends.protocols.backend import ConnectionState, Kind
 
-SCHEMA = Schema({"project": ObjectType()})
+pytestmark = pytest.mark.promise("observability.no-values-in-logs")
 
-
-class DriverError(Exception):
-    """What a driver raises."""
-
-
-def table(error: Exception) -> BackendError | None:
-    return ConnectionLostError("gone") if isinstance(error, DriverError) else None
+DRIVER_ERRORS: dict[type[Exception], type[BackendError]] = {
+    OSError: ConnectionLostError,
+    MemoryError: ResourceExhaustedError,
+}
 
 
+def mapped(error: Exception) -> BackendError | None:
+    kind = DRIVER_ERRORS.get(type(error))
+    return None if kind is None else kind(f"the driver said: {error}")
+
+
+@pytest.fixture
 def seam() -> Seam:
-    return Seam(Kind.COORDINATION, "acme", table)
+    return Seam(Kind.CONFIG_DATABASE, "sample", mapped)
 
 
-def test_a_drivers_error_becomes_ours_with_its_cause() -> None:
-    with pytest.raises(ConnectionLostError) as raised, seam()("create_node"):
-        raise DriverError("socket 7")
-    assert isinstance(raised.value.__cause__, DriverError)
-    assert (raised.value.engine, raised.value.operation) == ("acme", "create_node")
+class Kept(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
 
 
-def test_what_the_table_does_not_know_leaves_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), seam()("create_node"):
-        raise ZeroDivisionError
+@pytest.fixture
+def records() -> Generator[list[logging.LogRecord]]:
+    handler, logger = Kept(), logging.getLogger("asyncbackends")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler.records
+    logger.setLevel(level)
+    logger.removeHandler(handler)
 
 
-def test_a_cancellation_leaves_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "asyncbackends")
-    with pytest.raises(asyncio.CancelledError), seam()("create_node"):
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    plain = logging.makeLogRecord({}).__dict__
+    return {name: value for name, value in record.__dict__.items() if name not in plain}
+
+
+def test_operation_is_one_record(seam: Seam, records: list[logging.LogRecord]) -> None:
+    with seam("object_get"):
+        pass
+    (record,) = records
+    extra = fields(record)
+    duration = extra.pop("duration_ms")
+    assert extra == {
+        "engine": "sample",
+        "operation": "object_get",
+        "outcome": "ok",
+        # The handler that keeps it may have formatted it already.
+        **({"message": record.getMessage()} if "message" in extra else {}),
+    }
+    assert 0 <= duration < 1000
+    assert (record.name, record.levelno) == ("asyncbackends.database", logging.DEBUG)
+
+
+@pytest.mark.parametrize("kind", [*Kind])
+def test_log_names_the_service_not_the_engine(kind: Kind, records: list[logging.LogRecord]) -> None:
+    with Seam(kind, "sample", mapped)("ask"):
+        pass
+    assert records[0].getMessage() == f"{kind.words} ask: ok"
+    assert "sample" not in records[0].getMessage()
+    assert records[0].name.startswith("asyncbackends.")
+
+
+def test_error_of_ours_is_told_where_it_happened(
+    seam: Seam, records: list[logging.LogRecord]
+) -> None:
+    ours = ObjectNotFoundError("gone")
+    with pytest.raises(ObjectNotFoundError) as refusal, seam("object_get"):
+        raise ours
+    assert refusal.value is ours
+    assert (ours.engine, ours.operation) == ("sample", "object_get")
+    assert fields(records[0])["outcome"] == "ObjectNotFoundError"
+
+
+def test_error_of_the_driver_becomes_ours(seam: Seam, records: list[logging.LogRecord]) -> None:
+    driver = OSError("link down")
+    with (
+        pytest.raises(ConnectionLostError, match="the driver said: link down") as refusal,
+        seam("object_get"),
+    ):
+        raise driver
+    assert refusal.value.__cause__ is driver
+    assert (refusal.value.engine, refusal.value.operation) == ("sample", "object_get")
+    assert fields(records[0])["outcome"] == "ConnectionLostError"
+
+
+def test_other_error_stays_as_it_is(seam: Seam, records: list[logging.LogRecord]) -> None:
+    with pytest.raises(KeyError), seam("object_get"):
+        raise KeyError("a mistake")  # it is looked for
+    assert fields(records[0])["outcome"] == "KeyError"
+    assert "a mistake" not in records[0].getMessage()
+
+
+def test_cancellation_passes(seam: Seam, records: list[logging.LogRecord]) -> None:
+    with pytest.raises(asyncio.CancelledError), seam("object_get"):
         raise asyncio.CancelledError
-    assert caplog.records[0].outcome == "cancelled"  # type: ignore[attr-defined]  # an extra field
+    assert fields(records[0])["outcome"] == "cancelled"
 
 
-async def test_records_carry_fields_and_never_a_value(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "asyncbackends")
-    async with open_config_database(engine="memory", endpoints="logs", schema=SCHEMA) as db:
-        await db.object_create("project", uuid4(), {"fq_name": ["hunter2"], "password": "hunter2"})
+def test_nothing_is_logged_above_debug(seam: Seam, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asyncbackends")
+    with seam("object_get"):
+        pass
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_no_value_reaches_the_log(engine: str, records: list[logging.LogRecord]) -> None:
+    schema = Schema({"project": ObjectType()})
+    endpoints = ":memory:" if engine == "sqlite" else "observed"
+    async with open_config_database(engine=engine, endpoints=endpoints, schema=schema) as db:
+        uuid = uuid4()
+        await db.object_create("project", uuid, {"fq_name": ["s3cret"], "p": "s3cret"})
+        await db.object_update("project", uuid, {"p": {"x": ["s3cret"]}})
+        await db.kv_put("s3cret", "s3cret", {"s3cret": "s3cret"})
         with pytest.raises(ObjectNotFoundError):
             await db.object_get("project", uuid4())
-        with pytest.raises(InvalidRequestError):
-            await db.object_create("project", uuid4(), {"fq_name": ["p"], "x": (b"hunter2",)})
-    fields = [vars(record) for record in caplog.records if "operation" in vars(record)]
-    assert [(found["operation"], found["outcome"]) for found in fields] == [
-        ("object_create", "ok"),
-        ("object_get", "ObjectNotFoundError"),
-        ("object_create", "InvalidRequestError"),
+        await db.object_list("project", filters={"p": ["s3cret"]})
+    logged = [(record.getMessage(), fields(record)) for record in records]
+    operations = [extra["operation"] for _, extra in logged if "operation" in extra]
+    # An engine with a link to make also tells of that.
+    operations = [operation for operation in operations if operation != "connect"]
+    expected = ["object_create", "object_update", "kv_put", "object_get", "object_list"]
+    assert operations == expected
+    assert {extra["engine"] for _, extra in logged} == {engine}
+    assert "s3cret" not in str(logged)
+
+
+def test_link_states_are_logged_by_their_weight(
+    seam: Seam, records: list[logging.LogRecord]
+) -> None:
+    states = LinkStates(seam)
+    states.set(ConnectionState.CONNECTING, "host:1")
+    states.set(ConnectionState.CONNECTED, "host:1")
+    states.set(ConnectionState.CONNECTED, "host:1")
+    states.set(ConnectionState.DISCONNECTED, "host:1", "it went away")
+    levels = [(record.levelno, fields(record)["state"]) for record in records]
+    assert levels == [
+        (logging.INFO, "connecting"),
+        (logging.INFO, "connected"),
+        (logging.WARNING, "disconnected"),
     ]
-    assert {found["engine"] for found in fields} == {"memory"}
-    assert all(found["duration_ms"] >= 0 for found in fields)
-    assert {record.name for record in caplog.records} == {"asyncbackends.database"}
-    assert "hunter2" not in caplog.text + str(fields)
+    assert records[-1].getMessage() == "config database disconnected: it went away"
+    assert fields(records[-1])["endpoint"] == "host:1"
 
 
-async def test_states_give_the_present_one_and_every_later_one_to_the_end() -> None:
-    seen: list[ConnectionStatus] = []
-    async with open_config_database(engine="memory", endpoints="states") as db:
-        states = db.states()
+async def test_watcher_of_states_never_misses_the_last(seam: Seam) -> None:
+    states = LinkStates(seam)
+    states.set(ConnectionState.CONNECTED)
+    seen: list[ConnectionState] = []
+    note = seen.append
 
-        async def follow() -> None:
-            async with states as following:
-                async for status in following:
-                    seen.append(status)  # noqa: PERF401  # the list is looked at meanwhile
+    async def watch() -> None:
+        async with states.watch() as feed:
+            async for status in feed:
+                note(status.state)
 
-        task = asyncio.create_task(follow())
-        await asyncio.sleep(0.01)
-        faults("states").drop_connection()
-        await asyncio.sleep(0.01)
-        assert db.state is ConnectionState.DISCONNECTED
-        faults("states").restore_connection()
-        await asyncio.sleep(0.01)
-    await asyncio.wait_for(task, 1)
-    assert [status.state.value for status in seen] == [
-        "connected",
-        "disconnected",
-        "connected",
-        "closed",
-    ]
-    assert "switchboard" in (seen[1].reason or "")
-
-
-async def test_a_slow_reader_of_states_gets_the_last_one() -> None:
-    links = LinkStates(seam())
-    links.set(ConnectionState.CONNECTING)
-    async with links.watch() as following:
-        assert (await anext(following)).state is ConnectionState.CONNECTING
-        links.set(ConnectionState.CONNECTED, "a:1")
-        links.set(ConnectionState.BLOCKED, "a:1", "memory alarm")
-        status = await anext(following)
-    assert (status.state, status.endpoint, status.reason) == (
-        ConnectionState.BLOCKED,
-        "a:1",
-        "memory alarm",
-    )
-
-
-def test_losses_are_warnings_and_other_changes_are_not(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "asyncbackends")
-    links = LinkStates(seam())
-    links.set(ConnectionState.CONNECTED)
-    links.set(ConnectionState.DISCONNECTED, None, "reset by peer")
-    links.set(ConnectionState.DISCONNECTED, None, "reset by peer")
-    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
-        ("INFO", "coordination service connected"),
-        ("WARNING", "coordination service disconnected: reset by peer"),
-    ]
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        states.set(ConnectionState.DISCONNECTED)
+        states.set(ConnectionState.CONNECTED, "again")
+    await asyncio.sleep(0.01)
+    states.set(ConnectionState.CLOSED)
+    async with asyncio.timeout(2):
+        await watching
+    assert seen[0] is ConnectionState.CONNECTED
+    assert seen[-1] is ConnectionState.CLOSED
+    assert ConnectionState.CONNECTED in seen[1:-1]

@@ -1,118 +1,197 @@
-"""The one task that owns a backend's background work."""
+"""The owner task: starts, holds and ends what runs in the background, whatever happens."""
 
 import asyncio
+from collections.abc import Callable
 
 import anyio
 import pytest
 
-from asyncbackends.errors import BackendClosedError, ConnectionFailedError
+from asyncbackends import owner as owner_module
+from asyncbackends.errors import BackendClosedError
 from asyncbackends.owner import Owner
 
 
-class Backend:
-    """The smallest that has an owner."""
+class Background:
+    """A backend's background work, and a diary of it."""
 
-    def __init__(self, error: Exception | None = None) -> None:
-        self.owner = Owner("thing")
-        self.events: list[str] = []
-        self.error = error
+    def __init__(self) -> None:
+        self.owner = Owner("test database")
+        self.diary: list[str] = []
 
     async def opening(self) -> None:
-        if self.error is not None:
-            raise self.error
+        self.diary.append("opening")
         assert self.owner.group is not None
-        self.owner.group.start_soon(self.background)
-        self.events.append("open")
+        self.owner.group.start_soon(self.work)
 
-    async def background(self) -> None:
+    async def work(self) -> None:
         try:
-            await anyio.sleep_forever()
+            await asyncio.sleep(3600)
         finally:
-            self.events.append("background ended")
+            self.diary.append("work ended")
 
     async def closing(self, grace: float) -> None:
-        self.events.append(f"closed with {grace:g}")
-
-    async def start(self) -> None:
-        await self.owner.start(self.opening, self.closing)
+        self.diary.append(f"closing {grace}")
 
 
-async def test_ends_may_be_in_different_tasks() -> None:
-    backend = Backend()
-    await asyncio.create_task(backend.start())
-    backend.owner.check()
-    await asyncio.create_task(backend.owner.stop(1))
-    assert backend.events == ["open", "background ended", "closed with 1"]
+@pytest.fixture
+def background() -> Background:
+    return Background()
 
 
-async def test_calls_before_and_after_are_refused() -> None:
-    backend = Backend()
-    with pytest.raises(BackendClosedError, match="not connected yet"):
-        backend.owner.check()
-    await backend.start()
-    await backend.owner.stop(0)
-    with pytest.raises(BackendClosedError, match="closed"):
-        backend.owner.check()
-    await backend.owner.stop(0)
+def tasks() -> set[asyncio.Task[object]]:
+    return asyncio.all_tasks()
 
 
-async def test_an_error_while_opening_is_raised_as_it_is() -> None:
-    backend = Backend(ConnectionFailedError("nobody there"))
-    with pytest.raises(ConnectionFailedError, match="nobody there"):
-        await backend.start()
-    assert backend.events == ["closed with 0"]
-
-
-async def test_a_cancelled_start_leaves_nothing() -> None:
-    backend = Backend()
-
-    async def slow() -> None:
-        await backend.opening()
-        await anyio.sleep_forever()
-
-    task = asyncio.create_task(backend.owner.start(slow, backend.closing))
-    await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert backend.events == ["open", "background ended", "closed with 0"]
-
-
-async def test_background_work_that_dies_fails_the_backend_with_its_cause() -> None:
-    backend = Backend()
-
-    async def dies() -> None:
-        raise OSError("the disk is gone")
+async def test_opens_and_closes_in_one_task(background: Background) -> None:
+    before, owner = tasks(), background.owner
+    seen: list[asyncio.Task[object] | None] = []
 
     async def opening() -> None:
-        await backend.opening()
-        assert backend.owner.group is not None
-        backend.owner.group.start_soon(dies)
+        seen.append(asyncio.current_task())
+        await background.opening()
 
-    await backend.owner.start(opening, backend.closing)
-    await asyncio.sleep(0.01)
-    with pytest.raises(BackendClosedError, match="the disk is gone") as raised:
-        backend.owner.check()
-    assert isinstance(raised.value.__cause__, OSError)
-    assert backend.events[-1] == "closed with 0"
-    await backend.owner.stop(0)
+    async def closing(grace: float) -> None:
+        seen.append(asyncio.current_task())
+        await background.closing(grace)
 
-
-async def test_clean_up_that_hangs_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("asyncbackends.owner.CLEAN_UP", 0.05)
-    backend = Backend()
-
-    async def hangs(grace: float) -> None:
-        await anyio.sleep_forever()
-
-    await backend.owner.start(backend.opening, hangs)
-    with anyio.fail_after(1):
-        await backend.owner.stop(0.05)
+    with pytest.raises(BackendClosedError, match="test database is not connected yet"):
+        owner.check()
+    await owner.start(opening, closing)
+    assert owner.started
+    owner.check()
+    assert len(tasks() - before) == 2
+    await owner.stop(1.5)
+    assert background.diary == ["opening", "work ended", "closing 1.5"]
+    assert seen[0] is seen[1] is not asyncio.current_task()
+    assert tasks() == before
+    assert owner.failure is None
+    with pytest.raises(BackendClosedError, match="test database is closed"):
+        owner.check()
 
 
-async def test_stop_is_not_cut_short_by_a_callers_scope() -> None:
-    backend = Backend()
-    await backend.start()
-    with anyio.move_on_after(0):
-        await backend.owner.stop(1)
-    assert backend.events[-1] == "closed with 1"
+async def test_ends_may_be_in_different_tasks(background: Background) -> None:
+    owner = background.owner
+    await asyncio.create_task(owner.start(background.opening, background.closing))
+    owner.check()
+    await asyncio.create_task(owner.stop(0))
+    assert background.diary[-1] == "closing 0"
+
+
+async def test_stop_is_idempotent(background: Background) -> None:
+    owner = background.owner
+    await owner.stop(0)
+    await owner.start(background.opening, background.closing)
+    await asyncio.gather(owner.stop(0), owner.stop(0), owner.stop(0))
+    await owner.stop(0)
+    assert background.diary.count("closing 0") == 1
+
+
+async def test_error_of_opening_is_raised_and_cleaned_up(background: Background) -> None:
+    before, owner = tasks(), background.owner
+
+    async def opening() -> None:
+        await background.opening()
+        await asyncio.sleep(0)
+        raise OSError("no such file")  # as Python says it
+
+    with pytest.raises(OSError, match="no such file"):
+        await owner.start(opening, background.closing)
+    assert background.diary == ["opening", "work ended", "closing 0.0"]
+    assert tasks() == before
+    with pytest.raises(BackendClosedError):
+        owner.check()
+
+
+@pytest.mark.parametrize("cancel", ["task", "scope"])
+async def test_cancelled_start_is_cleaned_up(background: Background, cancel: str) -> None:
+    before, owner = tasks(), background.owner
+    reached = asyncio.Event()
+
+    async def opening() -> None:
+        await background.opening()
+        reached.set()
+        await asyncio.sleep(3600)
+
+    if cancel == "scope":
+        with anyio.move_on_after(0.02) as scope:
+            await owner.start(opening, background.closing)
+        assert scope.cancelled_caught
+    else:
+        starting = asyncio.create_task(owner.start(opening, background.closing))
+        await reached.wait()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    assert background.diary == ["opening", "work ended", "closing 0.0"]
+    assert tasks() == before
+
+
+async def test_failure_in_the_background_ends_the_backend(background: Background) -> None:
+    before, owner = tasks(), background.owner
+
+    async def opening() -> None:
+        await background.opening()
+        assert owner.group is not None
+        owner.group.start_soon(failing)
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise RuntimeError("the feed broke")  # it is looked for
+
+    await owner.start(opening, background.closing)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert background.diary == ["opening", "work ended", "closing 0.0"]
+    with pytest.raises(BackendClosedError, match="test database failed: the feed broke") as refusal:
+        owner.check()
+    assert isinstance(refusal.value.__cause__, RuntimeError)
+    assert owner.failure is refusal.value.__cause__
+    await owner.stop(0)
+    assert tasks() == before
+
+
+async def test_cancelled_stop_ends_all_the_same(background: Background) -> None:
+    owner = background.owner
+    await owner.start(background.opening, background.closing)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await owner.stop(0)
+    assert background.diary[-1] == "closing 0"
+
+
+@pytest.mark.parametrize("stubborn", ["closing", "work"])
+async def test_what_does_not_end_is_given_up(
+    background: Background, stubborn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner_module, "CLEAN_UP", 0.05)
+    owner = background.owner
+    release = asyncio.Event()
+
+    async def closing(grace: float) -> None:
+        if stubborn == "closing":
+            await asyncio.sleep(3600)
+
+    async def work() -> None:
+        while stubborn == "work" and not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+
+    async def opening() -> None:
+        assert owner.group is not None
+        owner.group.start_soon(work)
+
+    await owner.start(opening, closing)
+    async with asyncio.timeout(2):
+        await owner.stop(0.05)
+    release.set()
+    await settled(lambda: len(tasks()) <= 2)
+    with pytest.raises(BackendClosedError):
+        owner.check()
+
+
+async def settled(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(2):
+        while not condition():  # noqa: ASYNC110  # the end of a task sets no event
+            await asyncio.sleep(0.005)

@@ -1,7 +1,7 @@
 """The registry: engines are found by name, and what is wrong is said with its cure."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any
@@ -37,6 +37,13 @@ def entry(name: str, value: str, owner: str) -> EntryPoint:
     return found
 
 
+def giving(entries: list[EntryPoint]) -> Callable[..., list[EntryPoint]]:
+    def entry_points(**_: object) -> list[EntryPoint]:
+        return entries
+
+    return entry_points
+
+
 def engine(load: Callable[[], Any], kind: Kind = DATABASE) -> Engine[Any, Any]:
     return Engine(kind, "sample", DatabaseOptions, load, frozenset({Guarantee.ATOMIC_BATCH}))
 
@@ -48,10 +55,13 @@ def sample(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.setitem(sys.modules, "sample_engines", module)
 
     def no_driver() -> Any:
-        raise ModuleNotFoundError("No module named 'mongo'")  # noqa: EM101  # as Python says it
+        raise ModuleNotFoundError("No module named 'mongo'")  # as Python says it
+
+    def create(endpoints: Sequence[str], options: DatabaseOptions) -> Any:
+        return tuple(endpoints), options
 
     module.__dict__.update(
-        good=engine(lambda: lambda endpoints, options: (tuple(endpoints), options)),
+        good=engine(lambda: create),
         without_driver=engine(no_driver),
         broker=engine(no_driver, Kind.MESSAGE_BROKER),
         number=5,
@@ -85,7 +95,10 @@ def test_extra_of_an_engine_that_is_not_installed_is_named(
         def get_all(self, _: str) -> list[str]:
             return ["postgres", "testing"]
 
-    monkeypatch.setattr(registry, "metadata", lambda _: Metadata())
+    def metadata(_: str) -> Metadata:
+        return Metadata()
+
+    monkeypatch.setattr(registry, "metadata", metadata)
     with pytest.raises(UnknownEngineError, match=r'pip install "asyncbackends\[postgres\]"'):
         find_engine(DATABASE, "postgres")
 
@@ -97,7 +110,7 @@ def test_unknown_engine_names_where_it_was_chosen() -> None:
 
 def test_two_owners_of_one_name_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [entry("mongo", "a:engine", "dist-a"), entry("mongo", "b:engine", "dist-b")]
-    monkeypatch.setattr(registry, "entry_points", lambda **_: found)
+    monkeypatch.setattr(registry, "entry_points", giving(found))
     with pytest.raises(ConfigurationError) as refusal:
         installed_engines(DATABASE)
     for part in ("dist-a (a:engine)", "dist-b (b:engine)", "'mongo'"):
@@ -106,7 +119,7 @@ def test_two_owners_of_one_name_are_both_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_one_distribution_seen_twice_is_one_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [entry("mongo", "a:engine", "dist-a"), entry("mongo", "a:engine", "dist-a")]
-    monkeypatch.setattr(registry, "entry_points", lambda **_: found)
+    monkeypatch.setattr(registry, "entry_points", giving(found))
     assert list(installed_engines(DATABASE)) == ["mongo"]
 
 
@@ -153,7 +166,7 @@ def test_missing_driver_names_the_extra(
     assert "No module named 'mongo'" in message
     assert 'pip install "asyncbackends[sample]"' in message
     own = [entry("sample", "sample_engines:without_driver", "asyncbackends-sample")]
-    monkeypatch.setattr(registry, "entry_points", lambda **_: own)
+    monkeypatch.setattr(registry, "entry_points", giving(own))
     with pytest.raises(EngineUnavailableError, match=r"asyncbackends-sample\[sample\]"):
         load_driver(sample.without_driver)
 

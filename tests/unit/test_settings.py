@@ -11,6 +11,7 @@ import pytest
 from asyncbackends.coercion import changed_options, coerced_options
 from asyncbackends.options import DatabaseOptions, Secret, ServerOptions
 from asyncbackends.protocols.backend import Kind
+from asyncbackends.schema import Schema
 from asyncbackends.settings import Settings, load_settings, settings_from
 
 pytestmark = pytest.mark.promise("settings.sources-and-precedence")
@@ -48,7 +49,8 @@ endpoints = "only-for-memory"
 """
 
 
-class Options(DatabaseOptions, ServerOptions, frozen=True, kw_only=True):
+class Options(ServerOptions, frozen=True, kw_only=True):
+    schema: Schema | None = None
     hosts: list[str] = msgspec.field(default_factory=list[str])
     flag: bool = False
     size: int = 1
@@ -178,8 +180,10 @@ def test_defaults_are_those_of_every_engine() -> None:
     assert options.namespace == "asyncbackends"
     assert (options.connect_timeout, options.operation_timeout, options.link_timeout) == (10,) * 3
     assert (options.reconnect_min, options.reconnect_max) == (0.05, 5)
-    assert (options.tls, options.integrity, options.watch_history) == ("off", "strict", 100_000)
-    assert (options.create_schema, options.schema, options.password) == (True, None, None)
+    assert (options.tls, options.password, options.username) == ("off", None, None)
+    database = DatabaseOptions()
+    assert (database.integrity, database.watch_history) == ("strict", 100_000)
+    assert (database.create_schema, database.schema) == (True, None)
 
 
 def test_parameters_of_connect_change_options() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ SCHEMA = Schema({"tag": ObjectType()})
 
 
 @asynccontextmanager
-async def opened(path: Path | str, **options: Any) -> AsyncIterator[Session]:
+async def opened(path: Path | str, **options: Any) -> AsyncGenerator[Session]:
     session = Session([str(path)], SqliteDatabaseOptions(schema=SCHEMA, **options))
     await session.connect()
     try:
@@ -40,7 +40,7 @@ async def opened(path: Path | str, **options: Any) -> AsyncIterator[Session]:
 
 
 @asynccontextmanager
-async def locked(path: Path) -> AsyncIterator[None]:
+async def locked(path: Path) -> AsyncGenerator[None]:
     """Hold the lock as another process would."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")

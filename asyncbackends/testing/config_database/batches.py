@@ -25,7 +25,10 @@ from asyncbackends.testing.config_database.sample import Site, new_id, refs, uui
 from asyncbackends.testing.config_database.watching import distinct_changes
 from asyncbackends.testing.harness import Harness
 
-__all__ = ("BatchConformance",)
+__all__ = (
+    "BatchConformance",
+    "refuses_second_object",
+)
 
 NETWORK, POLICY = "virtual_network", "network_policy"
 

@@ -45,7 +45,7 @@ class CancellationConformance(DatabaseFixtures):
                 place = await prepared_place(site)
                 expected_before = await anonymous_state_of(database, place)
                 call = write.perform(database, place, None)
-                completed = await harness.cancel_at(as_coroutine(call), suspension, how)
+                completed = await harness.cancel_at(_as_coroutine(call), suspension, how)
 
                 async def whole(
                     place: Any = place, before: object = expected_before, done: bool = completed
@@ -139,7 +139,7 @@ class CancellationConformance(DatabaseFixtures):
         assert (await database.object_get(NETWORK, uuid)).revision >= result.revision
 
 
-async def as_coroutine(call: Any) -> None:
+async def _as_coroutine(call: Any) -> None:
     """Give an awaitable as the coroutine that the harness takes."""
     await call
 

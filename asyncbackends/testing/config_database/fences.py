@@ -27,18 +27,18 @@ __all__ = ("FencesConformance",)
 NETWORK = "virtual_network"
 
 
-def fence(epoch: int, token: int, name: str = "asyncbackends:/term") -> Fence:
+def _fence(epoch: int, token: int, name: str = "asyncbackends:/term") -> Fence:
     return Fence(name, epoch, token)
 
 
-async def refuses_fences(database: ConfigDatabase, site: Site) -> bool:
+async def _refuses_fences(database: ConfigDatabase, site: Site) -> bool:
     """Say whether fences are not supported at all; then nobody is left to believe in one."""
     fencing = {Guarantee.FENCED_WRITES, Guarantee.FENCED_PER_OBJECT}
     if fencing & database.guarantees:
         return False
     uuid = await site.network()
     with pytest.raises(NotSupportedError):
-        await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=fence(1, 1))
+        await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=_fence(1, 1))
     return True
 
 
@@ -49,20 +49,20 @@ class FencesConformance(DatabaseFixtures):
     async def test_stale_fence_is_refused(
         self, database: ConfigDatabase, site: Site, write: Write, harness: Harness
     ) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
         place = await prepared_place(site)
         # On the object itself, so that it counts with FENCED_PER_OBJECT, too.
         for uuid in (place.network, place.peer):
-            await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=fence(2, 5))
-        await database.kv_put("table", place.key, {"a": 1}, fence=fence(2, 5))
+            await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=_fence(2, 5))
+        await database.kv_put("table", place.key, {"a": 1}, fence=_fence(2, 5))
         everywhere = Guarantee.FENCED_WRITES in database.guarantees
         if write.name.startswith("object_create") and not everywhere:
             # An object that is not there yet has seen no fence.
-            await write.perform(database, place, fence(2, 4))
+            await write.perform(database, place, _fence(2, 4))
             return
         before = await state_of(database, place)
-        for stale in (fence(2, 4), fence(1, 9)):
+        for stale in (_fence(2, 4), _fence(1, 9)):
             with pytest.raises(StaleFenceError) as refusal:
                 await write.perform(database, place, stale)
             assert refusal.value.name == stale.name
@@ -75,9 +75,9 @@ class FencesConformance(DatabaseFixtures):
     async def test_equal_or_higher_fence_passes(
         self, database: ConfigDatabase, site: Site, write: Write
     ) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
-        for passing in (fence(2, 5), fence(2, 5), fence(2, 6), fence(3, 1)):
+        for passing in (_fence(2, 5), _fence(2, 5), _fence(2, 6), _fence(3, 1)):
             place = await prepared_place(site)
             before = await state_of(database, place)
             await write.perform(database, place, passing)
@@ -86,72 +86,72 @@ class FencesConformance(DatabaseFixtures):
     async def test_fence_is_checked_before_all_else(
         self, database: ConfigDatabase, site: Site
     ) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
         uuid = await site.network()
-        await database.object_update(NETWORK, uuid, {}, fence=fence(1, 5))
+        await database.object_update(NETWORK, uuid, {}, fence=_fence(1, 5))
         with pytest.raises(StaleFenceError):
             await database.object_update(
-                NETWORK, uuid, {}, expected_revision=1_000_000, fence=fence(1, 4)
+                NETWORK, uuid, {}, expected_revision=1_000_000, fence=_fence(1, 4)
             )
         with pytest.raises(StaleFenceError):
-            async with database.batch(fence=fence(1, 4)) as batch:
+            async with database.batch(fence=_fence(1, 4)) as batch:
                 batch.object_update(NETWORK, uuid, {}, expected_revision=1_000_000)
 
     async def test_highest_fence_is_per_name(self, database: ConfigDatabase, site: Site) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
         uuid = await site.network()
-        await database.object_update(NETWORK, uuid, {}, fence=fence(9, 9))
-        await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=fence(0, 1, "other"))
+        await database.object_update(NETWORK, uuid, {}, fence=_fence(9, 9))
+        await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=_fence(0, 1, "other"))
         await database.object_update(NETWORK, uuid, {"mtu": 2})
         with pytest.raises(StaleFenceError):
-            await database.object_update(NETWORK, uuid, {"mtu": 3}, fence=fence(9, 8))
+            await database.object_update(NETWORK, uuid, {"mtu": 3}, fence=_fence(9, 8))
         assert (await database.object_get(NETWORK, uuid))["mtu"] == 2
 
     async def test_refused_write_does_not_raise_the_fence(
         self, database: ConfigDatabase, site: Site
     ) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
         uuid = await site.network()
-        await database.object_update(NETWORK, uuid, {}, fence=fence(1, 1))
+        await database.object_update(NETWORK, uuid, {}, fence=_fence(1, 1))
         with pytest.raises(ObjectNotFoundError):
-            await database.object_update(NETWORK, new_id(), {}, fence=fence(1, 9))
+            await database.object_update(NETWORK, new_id(), {}, fence=_fence(1, 9))
         with pytest.raises(TransactionFailedError):
-            async with database.batch(fence=fence(1, 9)) as batch:
+            async with database.batch(fence=_fence(1, 9)) as batch:
                 batch.object_update(NETWORK, uuid, {"mtu": 5})
                 batch.create_ref(NETWORK, uuid, "tag", new_id())
-        await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=fence(1, 1))
+        await database.object_update(NETWORK, uuid, {"mtu": 1}, fence=_fence(1, 1))
         assert (await database.object_get(NETWORK, uuid))["mtu"] == 1
 
     async def test_fence_counts_for_the_whole_database(
         self, database: ConfigDatabase, other: ConfigDatabase, site: Site
     ) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
         blue, red = await site.network("blue"), await site.network("red")
-        await database.object_update(NETWORK, blue, {}, fence=fence(1, 5))
+        await database.object_update(NETWORK, blue, {}, fence=_fence(1, 5))
         with pytest.raises(StaleFenceError):
-            await other.object_update(NETWORK, blue, {"mtu": 1}, fence=fence(1, 4))
+            await other.object_update(NETWORK, blue, {"mtu": 1}, fence=_fence(1, 4))
         if Guarantee.FENCED_WRITES in database.guarantees:
             with pytest.raises(StaleFenceError):
-                await other.object_update(NETWORK, red, {"mtu": 1}, fence=fence(1, 4))
+                await other.object_update(NETWORK, red, {"mtu": 1}, fence=_fence(1, 4))
             with pytest.raises(StaleFenceError):
-                await other.kv_put("t", "k", {"a": 1}, fence=fence(1, 4))
+                await other.kv_put("t", "k", {"a": 1}, fence=_fence(1, 4))
         else:
-            await other.object_update(NETWORK, red, {"mtu": 1}, fence=fence(1, 4))
+            await other.object_update(NETWORK, red, {"mtu": 1}, fence=_fence(1, 4))
 
     async def test_racing_writers_leave_the_highest_fence(
         self, database: ConfigDatabase, other: ConfigDatabase, site: Site, harness: Harness
     ) -> None:
-        if await refuses_fences(database, site):
+        if await _refuses_fences(database, site):
             return
         uuid = await site.network(mtu=0)
         async with database.watch() as feed:
             outcomes = await harness.outcomes(
                 *(
-                    client.object_update(NETWORK, uuid, {"mtu": token}, fence=fence(1, token))
+                    client.object_update(NETWORK, uuid, {"mtu": token}, fence=_fence(1, token))
                     for token, client in zip(range(1, 13), [database, other] * 6, strict=True)
                 )
             )

@@ -19,7 +19,7 @@ __all__ = ("ProcessesConformance",)
 PROGRAM = "asyncbackends.testing.config_database.other_process"
 
 
-def order(settings: Mapping[str, Any], uuid: str, ids: list[str], writes: int) -> list[str]:
+def _order(settings: Mapping[str, Any], uuid: str, ids: list[str], writes: int) -> list[str]:
     """Give the command line of the other process."""
     content = {
         "settings": {name: value for name, value in settings.items() if name != "schema"},
@@ -31,7 +31,7 @@ def order(settings: Mapping[str, Any], uuid: str, ids: list[str], writes: int) -
     return ["-m", PROGRAM, json.dumps(content, default=str)]
 
 
-async def spoken(process: Process) -> Any:
+async def _spoken(process: Process) -> Any:
     """Give what the other process says next."""
     line = await process.line()
     assert line, "the other process ended; its error is on stderr"
@@ -52,11 +52,11 @@ class ProcessesConformance(DatabaseFixtures):
         here, ids = await site.network("here"), [new_id() for _ in range(3)]
         async with (
             database.watch(types={"tag"}) as feed,
-            harness.process(*order(settings, here, ids, 3)) as process,
+            harness.process(*_order(settings, here, ids, 3)) as process,
             harness.deadline(30),
         ):
-            assert await spoken(process) == ([*site.path, "here"] if shared else None)
-            told = [await spoken(process) for _ in range(3)]
+            assert await _spoken(process) == ([*site.path, "here"] if shared else None)
+            told = [await _spoken(process) for _ in range(3)]
             if not shared:
                 assert await database.uuids_to_fq_names(ids) == {}
                 return
@@ -75,10 +75,10 @@ class ProcessesConformance(DatabaseFixtures):
         harness: Harness,
     ) -> None:
         ids = [new_id() for _ in range(2000)]
-        command = order(settings, new_id(), ids, 2000)
+        command = _order(settings, new_id(), ids, 2000)
         async with harness.process(*command) as process, harness.deadline(30):
-            assert await spoken(process) is None
-            told = [await spoken(process) for _ in range(20)]
+            assert await _spoken(process) is None
+            told = [await _spoken(process) for _ in range(20)]
             await process.kill()
         async with open_database() as database:
             if Guarantee.SURVIVES_PROCESS_KILL not in database.guarantees:

@@ -20,15 +20,15 @@ __all__ = ("CollectionsConformance",)
 NETWORK = "virtual_network"
 
 
-def add(value: Json, position: str | None = None, field: str = "routes") -> CollectionUpdate:
+def _add(value: Json, position: str | None = None, field: str = "routes") -> CollectionUpdate:
     return CollectionUpdate(field, "add", value, position)
 
 
-def modify(position: str, value: Json, field: str = "routes") -> CollectionUpdate:
+def _modify(position: str, value: Json, field: str = "routes") -> CollectionUpdate:
     return CollectionUpdate(field, "modify", value, position)
 
 
-def delete(position: str, field: str = "routes") -> CollectionUpdate:
+def _delete(position: str, field: str = "routes") -> CollectionUpdate:
     return CollectionUpdate(field, "delete", position=position)
 
 
@@ -79,21 +79,21 @@ class CollectionsConformance(DatabaseFixtures):
             with pytest.raises(ObjectNotFoundError):
                 await database.prop_collection_read(NETWORK, uuid, ["routes"])
             with pytest.raises(ObjectNotFoundError):
-                await database.prop_collection_update(NETWORK, uuid, [add(1)])
+                await database.prop_collection_update(NETWORK, uuid, [_add(1)])
 
     async def test_add_without_position_appends(self, database: ConfigDatabase, site: Site) -> None:
         uuid = await site.network()
         for number in range(25):
-            await database.prop_collection_update(NETWORK, uuid, [add(number)])
+            await database.prop_collection_update(NETWORK, uuid, [_add(number)])
         read = await database.object_get(NETWORK, uuid)
         assert read["routes"] == [*range(25)]
         assert await self.positions(database, uuid) == [str(number) for number in range(25)]
 
     async def test_positions_are_stable(self, database: ConfigDatabase, site: Site) -> None:
         uuid = await site.network(routes=[*"abcdef"])
-        await database.prop_collection_update(NETWORK, uuid, [delete("1"), delete("5")])
+        await database.prop_collection_update(NETWORK, uuid, [_delete("1"), _delete("5")])
         assert await self.positions(database, uuid) == ["0", "2", "3", "4"]
-        await database.prop_collection_update(NETWORK, uuid, [modify("3", "D"), add("g")])
+        await database.prop_collection_update(NETWORK, uuid, [_modify("3", "D"), _add("g")])
         assert await database.prop_collection_read(NETWORK, uuid, ["routes"]) == {
             "routes": [("a", "0"), ("c", "2"), ("D", "3"), ("e", "4"), ("g", "5")]
         }
@@ -104,7 +104,7 @@ class CollectionsConformance(DatabaseFixtures):
         uuid = await site.network()
         ordered = ["0", "1", "2", "007", "9", "10", "11", "100", "10" * 20, "-1", "1a", "a", "a:b"]
         ordered += ["b", "é", "名"]
-        updates = [add(position, position) for position in reversed(ordered)]
+        updates = [_add(position, position) for position in reversed(ordered)]
         await database.prop_collection_update(NETWORK, uuid, updates)
         assert await self.positions(database, uuid) == ordered
         assert (await database.object_get(NETWORK, uuid))["routes"] == ordered
@@ -113,20 +113,20 @@ class CollectionsConformance(DatabaseFixtures):
         self, database: ConfigDatabase, site: Site
     ) -> None:
         uuid = await site.network(routes=["plain"])
-        await database.prop_collection_update(NETWORK, uuid, [add("padded", "00")])
+        await database.prop_collection_update(NETWORK, uuid, [_add("padded", "00")])
         assert await database.prop_collection_read(NETWORK, uuid, ["routes"]) == {
             "routes": [("plain", "0"), ("padded", "00")]
         }
-        await database.prop_collection_update(NETWORK, uuid, [delete("00")])
+        await database.prop_collection_update(NETWORK, uuid, [_delete("00")])
         assert await self.positions(database, uuid) == ["0"]
 
     async def test_append_comes_after_every_position(
         self, database: ConfigDatabase, site: Site
     ) -> None:
         uuid = await site.network(routes=["first"])
-        await database.prop_collection_update(NETWORK, uuid, [add("x", "rule-x")])
+        await database.prop_collection_update(NETWORK, uuid, [_add("x", "rule-x")])
         for number in range(12):
-            await database.prop_collection_update(NETWORK, uuid, [add(number)])
+            await database.prop_collection_update(NETWORK, uuid, [_add(number)])
         read = await database.object_get(NETWORK, uuid)
         assert read["routes"] == ["first", "x", *range(12)]
         positions = await self.positions(database, uuid)
@@ -136,15 +136,15 @@ class CollectionsConformance(DatabaseFixtures):
         self, database: ConfigDatabase, site: Site
     ) -> None:
         uuid = await site.network(routes=["a", "b"])
-        await database.prop_collection_update(NETWORK, uuid, [add("A", "0"), modify("1", "B")])
-        await database.prop_collection_update(NETWORK, uuid, [modify("9", "new")])
+        await database.prop_collection_update(NETWORK, uuid, [_add("A", "0"), _modify("1", "B")])
+        await database.prop_collection_update(NETWORK, uuid, [_modify("9", "new")])
         assert await database.prop_collection_read(NETWORK, uuid, ["routes"]) == {
             "routes": [("A", "0"), ("B", "1"), ("new", "9")]
         }
 
     async def test_delete_of_what_is_not_there(self, database: ConfigDatabase, site: Site) -> None:
         uuid = await site.network(routes=["a"], tenants=[{"name": "t"}])
-        updates = [delete("5"), delete("x"), delete("u", "tenants")]
+        updates = [_delete("5"), _delete("x"), _delete("u", "tenants")]
         await database.prop_collection_update(NETWORK, uuid, updates)
         read = await database.object_get(NETWORK, uuid)
         assert (read["routes"], read["tenants"]) == (["a"], [{"name": "t"}])
@@ -152,13 +152,13 @@ class CollectionsConformance(DatabaseFixtures):
     async def test_updates_are_applied_in_order(self, database: ConfigDatabase, site: Site) -> None:
         uuid = await site.network(routes=["a"])
         updates = [
-            add("b"),
-            modify("1", "B"),
-            add("c"),
-            delete("0"),
-            delete("2"),
-            add("d", "0"),
-            add("e"),
+            _add("b"),
+            _modify("1", "B"),
+            _add("c"),
+            _delete("0"),
+            _delete("2"),
+            _add("d", "0"),
+            _add("e"),
         ]
         await database.prop_collection_update(NETWORK, uuid, updates)
         assert await database.prop_collection_read(NETWORK, uuid, ["routes"]) == {
@@ -170,7 +170,7 @@ class CollectionsConformance(DatabaseFixtures):
         keys = ["", "a", "b:c", "0", "10", "9", "Ü", "/"]
         updates = [CollectionUpdate("bindings", "set", {"key": key, "v": 2}) for key in keys if key]
         updates.append(CollectionUpdate("bindings", "set", {"key": "b", "v": 3}, "b"))
-        updates.append(delete("a", "bindings"))
+        updates.append(_delete("a", "bindings"))
         result = await database.prop_collection_update(NETWORK, uuid, updates)
         read = await database.object_get(NETWORK, uuid)
         assert read.revision == result.revision
@@ -184,11 +184,11 @@ class CollectionsConformance(DatabaseFixtures):
         uuid = await site.network(
             routes=["a"], alarm_rules={"or_list": [1]}, tenants=[{"name": "t"}]
         )
-        updates = [delete("0"), delete("0", "alarm_rules"), delete("t", "tenants")]
+        updates = [_delete("0"), _delete("0", "alarm_rules"), _delete("t", "tenants")]
         await database.prop_collection_update(NETWORK, uuid, updates)
         read = await database.object_get(NETWORK, uuid)
         assert {"routes", "alarm_rules", "tenants"} & set(read) == set()
-        await database.prop_collection_update(NETWORK, uuid, [add("again")])
+        await database.prop_collection_update(NETWORK, uuid, [_add("again")])
         assert await self.positions(database, uuid) == ["0"]
 
     @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ class CollectionsConformance(DatabaseFixtures):
         uuid = await site.network(routes=["a"])
         before = await database.object_get(NETWORK, uuid)
         with pytest.raises(InvalidRequestError):
-            await database.prop_collection_update(NETWORK, uuid, [add("b"), update])
+            await database.prop_collection_update(NETWORK, uuid, [_add("b"), update])
         after = await database.object_get(NETWORK, uuid)
         assert (after, after.revision) == (before, before.revision)
 
@@ -238,12 +238,12 @@ class CollectionsConformance(DatabaseFixtures):
         uuid = await site.network(routes=["a"])
         revision = (await database.object_get(NETWORK, uuid)).revision
         result = await database.prop_collection_update(
-            NETWORK, uuid, [add("b")], expected_revision=revision
+            NETWORK, uuid, [_add("b")], expected_revision=revision
         )
         assert result.revision > revision
         with pytest.raises(RevisionConflictError) as refusal:
             await database.prop_collection_update(
-                NETWORK, uuid, [add("c")], expected_revision=revision
+                NETWORK, uuid, [_add("c")], expected_revision=revision
             )
         assert (refusal.value.expected, refusal.value.actual) == (revision, result.revision)
         assert await self.positions(database, uuid) == ["0", "1"]
@@ -251,7 +251,7 @@ class CollectionsConformance(DatabaseFixtures):
     async def test_result_and_other_fields(self, database: ConfigDatabase, site: Site) -> None:
         uuid = await site.network(mtu=5, routes=["a"])
         before = await database.object_get(NETWORK, uuid)
-        result = await database.prop_collection_update(NETWORK, uuid, [add("b")])
+        result = await database.prop_collection_update(NETWORK, uuid, [_add("b")])
         read = await database.object_get(NETWORK, uuid)
         assert (read.revision, read.last_modified) == (result.revision, result.last_modified)
         assert result.revision > before.revision
@@ -264,7 +264,7 @@ class CollectionsConformance(DatabaseFixtures):
         uuid = await site.network()
         await harness.gather(
             *(
-                client.prop_collection_update(NETWORK, uuid, [add(number)])
+                client.prop_collection_update(NETWORK, uuid, [_add(number)])
                 for number, client in enumerate([database, other] * 10)
             )
         )

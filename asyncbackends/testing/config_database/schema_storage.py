@@ -21,7 +21,7 @@ from asyncbackends.testing.config_database.sample import (
 __all__ = ("SchemaConformance",)
 
 
-def without(field: str) -> Schema:
+def _without(field: str) -> Schema:
     """Give the kit's schema with something of virtual_network missing."""
     network = KIT_SCHEMA.types["virtual_network"]
     changed: dict[str, Callable[[], ObjectType]] = {
@@ -94,7 +94,7 @@ class SchemaConformance(DatabaseFixtures):
         self, database: ConfigDatabase, site: Site, field: str
     ) -> None:
         with pytest.raises(ConfigurationError, match=f"virtual_network.*{field}"):
-            await database.set_schema(without(field))
+            await database.set_schema(_without(field))
         assert database.schema == KIT_SCHEMA
         await site.network(mtu=1, routes=["r"], tenants=[{"name": "t"}])
 

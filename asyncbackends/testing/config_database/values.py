@@ -20,7 +20,7 @@ __all__ = ("ValuesConformance",)
 NETWORK, POLICY = "virtual_network", "network_policy"
 
 
-def nested(depth: int) -> Json:
+def _nested(depth: int) -> Json:
     """Give a value of so many containers in one another."""
     value: Json = []
     for number in range(depth - 1):
@@ -54,7 +54,7 @@ VALUES: Mapping[str, Json] = {
     "list": [1, "a", None, [], {}],
     "empty-dict": {},
     "dict": {"": 1, "a.b": 2, "$x": {"ü": None}, "n": [True, {"z": 0.5}]},
-    "nested-64": nested(64),
+    "nested-64": _nested(64),
     "long-list": [*range(2000)],
     "uuid-long": {"uuid_mslong": 2**63 + 5, "uuid_lslong": 2**64 - 3},
 }
@@ -76,11 +76,11 @@ REFUSED: Mapping[str, Any] = {
     "nul-key": {"a\0": 1},
     "none-key": {None: 1},
     "inside": {"a": [1, {"b": b"x"}]},
-    "nested-65": nested(65),
+    "nested-65": _nested(65),
 }
 
 
-async def as_property(database: ConfigDatabase, site: Site, value: Json) -> Json:
+async def _as_property(database: ConfigDatabase, site: Site, value: Json) -> Json:
     uuid = await site.network(settings=value)
     read = (await database.object_get(NETWORK, uuid))["settings"]
     await database.object_update(NETWORK, uuid, {"weight": value})
@@ -90,7 +90,7 @@ async def as_property(database: ConfigDatabase, site: Site, value: Json) -> Json
     return read
 
 
-async def as_element(database: ConfigDatabase, site: Site, value: Json) -> Json:
+async def _as_element(database: ConfigDatabase, site: Site, value: Json) -> Json:
     uuid = await site.network(routes=[value])
     await database.prop_collection_update(NETWORK, uuid, [CollectionUpdate("routes", "add", value)])
     first, second = (await database.object_get(NETWORK, uuid))["routes"]
@@ -101,7 +101,7 @@ async def as_element(database: ConfigDatabase, site: Site, value: Json) -> Json:
     return first
 
 
-async def as_map_element(database: ConfigDatabase, site: Site, value: Json) -> Json:
+async def _as_map_element(database: ConfigDatabase, site: Site, value: Json) -> Json:
     uuid = await site.network(tenants=[{"name": "a", "value": value}])
     update = CollectionUpdate("tenants", "set", {"name": "b", "value": value})
     await database.prop_collection_update(NETWORK, uuid, [update])
@@ -110,7 +110,7 @@ async def as_map_element(database: ConfigDatabase, site: Site, value: Json) -> J
     return first["value"]
 
 
-async def as_attr(database: ConfigDatabase, site: Site, value: Json) -> Json:
+async def _as_attr(database: ConfigDatabase, site: Site, value: Json) -> Json:
     policy = await site.policy()
     ref = {"uuid": policy, "attr": value}
     uuid = await site.network(network_policy_refs=[ref])
@@ -122,7 +122,7 @@ async def as_attr(database: ConfigDatabase, site: Site, value: Json) -> Json:
     return read["attr"]
 
 
-async def as_column(database: ConfigDatabase, site: Site, value: Json) -> Json:
+async def _as_column(database: ConfigDatabase, site: Site, value: Json) -> Json:
     await database.kv_put("t", "k", {"a": value})
     ((_, columns),) = await database.kv_list("t")
     await database.kv_replace("t", "k", {"a": value, "b": None})
@@ -133,11 +133,11 @@ async def as_column(database: ConfigDatabase, site: Site, value: Json) -> Json:
 
 
 PLACES: Mapping[str, Callable[[ConfigDatabase, Site, Json], Awaitable[Json]]] = {
-    "property": as_property,
-    "element": as_element,
-    "map-element": as_map_element,
-    "attr": as_attr,
-    "column": as_column,
+    "property": _as_property,
+    "element": _as_element,
+    "map-element": _as_map_element,
+    "attr": _as_attr,
+    "column": _as_column,
 }
 
 
@@ -150,7 +150,7 @@ class ValuesConformance(DatabaseFixtures):
         self, database: ConfigDatabase, site: Site, place: str, value: str
     ) -> None:
         # What is wrapped in a property may be as deep as any value.
-        written = nested(62) if value == "nested-64" and place == "map-element" else VALUES[value]
+        written = _nested(62) if value == "nested-64" and place == "map-element" else VALUES[value]
         read = await PLACES[place](database, site, written)
         assert read == written
         assert json_equal(read, written)
@@ -191,12 +191,12 @@ class ValuesConformance(DatabaseFixtures):
         limit = database.limits.value_bytes
         large = "x" * (2_000_000 if limit is None else limit - 2)
         for place in PLACES.values():
-            assert await place(database, await fresh(database), large) == large
+            assert await place(database, await _fresh(database), large) == large
         if limit is None:
             return
         for place in PLACES.values():
             with pytest.raises(InvalidRequestError):
-                await place(database, await fresh(database), f"{large}x")
+                await place(database, await _fresh(database), f"{large}x")
 
     async def test_object_limit(self, database: ConfigDatabase, site: Site) -> None:
         limit = database.limits.object_bytes
@@ -220,7 +220,7 @@ class ValuesConformance(DatabaseFixtures):
             await database.object_create("tag", new_id(), {"fq_name": ["ü" * (limit - 4)]})
 
 
-async def fresh(database: ConfigDatabase) -> Site:
+async def _fresh(database: ConfigDatabase) -> Site:
     """Give another project, so that names are free."""
     site = Site(database)
     site.path[0] = f"domain-{site.domain}"

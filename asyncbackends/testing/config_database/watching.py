@@ -33,7 +33,7 @@ async def distinct_changes(
         for change in await harness.collect(feed, count - len(changes)):
             assert isinstance(change, Change), f"nothing was lost, and there is {change}"
             if Guarantee.ORDERED_WATCH in database.guarantees or change not in changes:
-                assert_in_order(changes, change)
+                _assert_in_order(changes, change)
                 changes.append(change)
     in_order = sorted(changes, key=lambda change: change.revision)
     if Guarantee.ORDERED_WATCH in database.guarantees:
@@ -41,7 +41,7 @@ async def distinct_changes(
     return in_order
 
 
-def assert_in_order(before: list[Change], change: Change) -> None:
+def _assert_in_order(before: list[Change], change: Change) -> None:
     """Hold a change against the earlier ones of the same object."""
     earlier = [one.revision for one in before if one.uuid == change.uuid]
     assert not earlier or earlier[-1] < change.revision, f"{change} after {earlier[-1]}"

@@ -18,7 +18,12 @@ from asyncbackends.errors import (
 from asyncbackends.object_model.values import json_equal
 from asyncbackends.protocols.values import Change, ConfigObject, ObjectPage, WriteResult
 
-__all__ = ("Refusal", "Revisions", "same")
+__all__ = (
+    "Refusal",
+    "Revisions",
+    "plain",
+    "same",
+)
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -49,20 +54,13 @@ class Revisions:
         after = at == len(pairs) - 1 or reference < pairs[at + 1][1]
         return before and after
 
-    def subject(self, reference: int) -> int:
-        """Give the subject's revision for one of the reference; an unknown one is in the future."""
-        for one, other in self._reference_of.items():
-            if other == reference:
-                return one
-        return max(self._reference_of) + 1_000_000
 
-
-def refusal(error: BackendError) -> Refusal:
+def _refusal(error: BackendError) -> Refusal:
     """Give what two databases must agree on about an error."""
     about: Any = None
     match error:
         case TransactionFailedError():
-            about = (error.index, refusal(error.error))
+            about = (error.index, _refusal(error.error))
         case FqNameTakenError():
             about = error.holder
         case StillReferencedError():
@@ -82,7 +80,7 @@ class _Revision(msgspec.Struct, frozen=True):
     number: int
 
 
-def plain_page(page: ObjectPage[Any]) -> dict[str, Any]:
+def _plain_page(page: ObjectPage[Any]) -> dict[str, Any]:
     """Give a page, and whether there is another one, without its marker."""
     return {"items": plain(page.items), "more": page.marker is not None}
 
@@ -91,14 +89,14 @@ def plain(answer: Any) -> Any:
     """Give an answer without times and markers, revisions marked as such."""
     match answer:
         case BackendError():
-            return refusal(answer)
+            return _refusal(answer)
         case WriteResult():
             return {"revision": _Revision(answer.revision), "peers": list(answer.peers)}
         case ConfigObject():
             assert answer.created <= answer.last_modified
             return {"revision": _Revision(answer.revision), "content": dict(answer)}
         case ObjectPage():
-            return plain_page(cast("Any", answer))
+            return _plain_page(cast("Any", answer))
         case Change():
             change = [answer.op, answer.obj_type, answer.uuid]
             return {"revision": _Revision(answer.revision), "change": change}

@@ -60,17 +60,21 @@ class Pair:
 
     def agree(self, ask: Ask, ask_reference: Ask | None = None) -> Any:
         """Ask both and compare; give the reference's answer, which may be an error."""
-        reference = self.run(answer_of(self.reference, ask_reference or ask))
-        subject = self.run(answer_of(self.subject, ask))
+        return self.answers(ask, ask_reference)[1]
+
+    def answers(self, ask: Ask, ask_reference: Ask | None = None) -> tuple[Any, Any]:
+        """Ask both and compare; give both answers."""
+        reference = self.run(_answer_of(self.reference, ask_reference or ask))
+        subject = self.run(_answer_of(self.subject, ask))
         assert same(subject, reference, self.revisions), (
             f"{self.subject.engine}: {plain(subject)}\n     memory: {plain(reference)}"
         )
-        return reference
+        return subject, reference
 
     def agree_on_everything(self) -> None:
         """Compare all that can be read, and the log of changes."""
         for obj_type in KIT_SCHEMA.types:
-            self.agree(lambda d, of=obj_type: everything_of(d, of))  # type: ignore[misc]  # binds now
+            self.agree(lambda d, of=obj_type: _everything_of(d, of))  # type: ignore[misc]  # binds now
             for share in SHARES:
                 self.agree(lambda d, of=obj_type, to=share: d.get_shared(of, *to))  # type: ignore[misc]  # binds now
         self.agree(lambda d: d.uuids_to_fq_names(IDS))
@@ -85,7 +89,7 @@ class Pair:
         last = await self.reference.current_revision()
         async with self.reference.watch(since=0) as feed:
             while not await self._is_over(expected, last):
-                expected += [one for one in await self.harness.collect(feed, 1) if is_change(one)]
+                expected += [one for one in await self.harness.collect(feed, 1) if _is_change(one)]
         found: list[Change] = []
         async with self.subject.watch(since=0) as feed:
             while len(found) < len(expected):
@@ -105,7 +109,7 @@ class Pair:
             return after == last or await self.harness.quiet(feed, 0.001)
 
 
-async def answer_of(database: ConfigDatabase, ask: Ask) -> Any:
+async def _answer_of(database: ConfigDatabase, ask: Ask) -> Any:
     """Give the answer, or the error."""
     try:
         return await ask(database)
@@ -114,7 +118,7 @@ async def answer_of(database: ConfigDatabase, ask: Ask) -> Any:
         return error
 
 
-async def everything_of(database: ConfigDatabase, obj_type: str) -> list[Any]:
+async def _everything_of(database: ConfigDatabase, obj_type: str) -> list[Any]:
     """Give all objects of a type with all fields, and the positions of their elements."""
     described = KIT_SCHEMA.types[obj_type]
     collections = [*described.lists, *described.maps]
@@ -125,7 +129,7 @@ async def everything_of(database: ConfigDatabase, obj_type: str) -> list[Any]:
     return found
 
 
-def is_change(event: object) -> bool:
+def _is_change(event: object) -> bool:
     """Say whether an event is a change: the reference keeps all of them."""
     assert isinstance(event, Change)
     return True

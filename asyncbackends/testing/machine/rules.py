@@ -6,47 +6,22 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from asyncbackends.batch import Batch
 from asyncbackends.protocols.config_database import ConfigDatabase
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.protocols.values import ConfigObject, Fence, ObjectPage
 from asyncbackends.testing.config_database.sample import KIT_SCHEMA
 from asyncbackends.testing.machine import strategies as given
+from asyncbackends.testing.machine.histories import (
+    BEGINNING,
+    REFS,
+    TYPES,
+    WITH_COLLECTIONS,
+    queued,
+)
 from asyncbackends.testing.machine.pair import Ask, Pair
 from asyncbackends.testing.machine.strategies import Known
 
 __all__ = ("DatabaseMachine",)
-
-WITH_COLLECTIONS = ("virtual_network", "note")
-TYPES = (
-    "project",
-    "tag",
-    "virtual_network",
-    "virtual_network",
-    "network_policy",
-    "virtual_port",
-    "note",
-    "domain",
-)
-REFS = [
-    (name, target, ref.attr)
-    for name, one in KIT_SCHEMA.types.items()
-    for target, ref in one.refs.items()
-]
-
-PROJECT = {"parent_type": "project"}
-BEGINNING: list[tuple[str, dict[str, Any]]] = [
-    ("domain", {"fq_name": ["a"]}),
-    ("project", {"fq_name": ["a", "a"]}),
-    ("network_policy", {"fq_name": ["a", "a", "a"], **PROJECT}),
-    ("tag", {"fq_name": ["a"]}),
-    ("virtual_network", {"fq_name": ["a", "a", "a"], "routes": [*range(11)]}),
-    ("virtual_network", {"fq_name": ["a", "a", "b"], "mtu": 1}),
-    ("virtual_port", {"fq_name": ["a", "a", "a"], **PROJECT}),
-    ("note", {"fq_name": ["a"], "lines": ["x"]}),
-]
-
-Queue = Callable[[Batch], object]
 
 
 class DatabaseMachine(RuleBasedStateMachine):
@@ -69,6 +44,7 @@ class DatabaseMachine(RuleBasedStateMachine):
         self._pair = Pair(self._settings, integrity)
         for uuid, (obj_type, content) in zip(given.IDS, BEGINNING, strict=False):
             self.agree_created(obj_type, uuid, content)
+            self.pair.agree(lambda d, of=obj_type, it=uuid: d.set_shared(of, it))  # type: ignore[misc]  # binds now
 
     def agree_created(self, obj_type: str, uuid: str, content: Mapping[str, Any]) -> None:
         """Create an object in both."""
@@ -94,15 +70,13 @@ class DatabaseMachine(RuleBasedStateMachine):
         known: Known = self.pair.run(ask())
         return known
 
-    def revision(self, obj_type: str, uuid: str) -> int:
-        """Ask the reference for an object's revision."""
-
-        async def ask() -> int:
-            found = await self.pair.reference.object_read(obj_type, [uuid], [], missing="skip")
-            return found[0].revision if found else 0
-
-        revision: int = self.pair.run(ask())
-        return revision
+    def revisions(self, obj_type: str, uuid: str) -> tuple[int, int]:
+        """Ask both for an object's revision."""
+        found = self.pair.answers(
+            lambda d: d.object_read(obj_type, [uuid], [], missing="skip"),
+        )
+        ours, theirs = ((answer[0].revision if answer else 0) for answer in found)
+        return ours, theirs
 
     def conditional(
         self,
@@ -112,10 +86,12 @@ class DatabaseMachine(RuleBasedStateMachine):
         ask: Callable[[ConfigDatabase, int | None], Any],
     ) -> None:
         """Ask both, each with its own expected revision: none, the right one or another."""
+        ours: int | None = None
         theirs: int | None = None
         if wanted != "none":
-            theirs = self.revision(obj_type, uuid) if wanted == "right" else 3
-        ours = None if theirs is None else self.pair.revisions.subject(theirs)
+            ours, theirs = self.revisions(obj_type, uuid)
+        if wanted == "wrong":
+            ours, theirs = (ours or 0) + 1_000_000, (theirs or 0) + 1_000_000
 
         async def subject(database: ConfigDatabase) -> Any:
             return await ask(database, ours)
@@ -173,13 +149,7 @@ class DatabaseMachine(RuleBasedStateMachine):
             ),
         )
 
-    @rule(
-        data=st.data(),
-        obj_type=st.sampled_from(TYPES),
-        wanted=st.sampled_from(["none", "right", "wrong"]),
-        fence=given.fences,
-    )
-    def delete(self, data: st.DataObject, obj_type: str, wanted: str, fence: Fence | None) -> None:
+    def deleted(self, data: st.DataObject, obj_type: str, wanted: str, fence: Fence | None) -> None:
         uuid = data.draw(given.known_ids(self.known(), obj_type))
         self.conditional(
             obj_type,
@@ -189,6 +159,21 @@ class DatabaseMachine(RuleBasedStateMachine):
                 obj_type, uuid, expected_revision=revision, fence=fence
             ),
         )
+
+    @rule(data=st.data(), obj_type=st.sampled_from(TYPES))
+    def delete(self, data: st.DataObject, obj_type: str) -> None:
+        self.deleted(data, obj_type, "none", None)
+
+    @rule(
+        data=st.data(),
+        obj_type=st.sampled_from(TYPES),
+        wanted=st.sampled_from(["none", "right", "wrong"]),
+        fence=given.fences,
+    )
+    def delete_at(
+        self, data: st.DataObject, obj_type: str, wanted: str, fence: Fence | None
+    ) -> None:
+        self.deleted(data, obj_type, wanted, fence)
 
     @rule(data=st.data(), obj_type=st.sampled_from(WITH_COLLECTIONS))
     def elements(self, data: st.DataObject, obj_type: str) -> None:
@@ -330,32 +315,3 @@ class DatabaseMachine(RuleBasedStateMachine):
 
         self.pair.agree(pages)
         self.pair.agree(lambda d: d.object_list(obj_type, **restrictions, count=True))
-
-
-@st.composite
-def queued(draw: st.DrawFn, known: Known) -> Queue:
-    """Give a write of a batch."""
-    obj_type = draw(st.sampled_from(TYPES))
-    uuid = draw(given.known_ids(known, obj_type))
-    kind = draw(st.sampled_from(["create", "update", "delete", "ref", "row", "elements", "share"]))
-    if kind == "create":
-        fresh, content = draw(given.new_ids(known)), draw(given.contents(obj_type, known))
-        return lambda batch: batch.object_create(obj_type, fresh, content)
-    if kind == "update":
-        update = draw(given.updates(obj_type, known))
-        return lambda batch: batch.object_update(obj_type, uuid, update)
-    if kind == "delete":
-        return lambda batch: batch.object_delete(obj_type, uuid)
-    if kind == "row":
-        row, key = draw(given.rows), draw(st.sampled_from(given.KEYS))
-        return lambda batch: batch.kv_put("t", key, row)
-    if kind == "elements":
-        holder = draw(given.known_ids(known, "virtual_network"))
-        steps = draw(given.element_updates("virtual_network"))
-        return lambda batch: batch.prop_collection_update("virtual_network", holder, steps)
-    if kind == "share":
-        return lambda batch: batch.set_shared(obj_type, uuid)
-    from_type, to_type, _ = draw(st.sampled_from(REFS))
-    holder, to = draw(given.known_ids(known, from_type)), draw(given.known_ids(known, to_type))
-    operation: Any = draw(st.sampled_from(["ADD", "DELETE"]))
-    return lambda batch: batch.ref_update(from_type, holder, to_type, to, None, operation)

@@ -1,4 +1,4 @@
-"""Random arguments from small pools, so that names and ids clash, and refs hit."""
+"""Random arguments from small pools, so that names and ids clash, and _refs hit."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -32,7 +32,7 @@ __all__ = (
     "updates",
 )
 
-IDS = tuple(str(UUID(int=(number << 120) + 7)) for number in range(1, 15))
+IDS = tuple(str(UUID(int=(number << 120) + 7)) for number in range(1, 18))
 TYPES = ("domain", "project", "virtual_network", "network_policy", "virtual_port", "tag", "note")
 PARTS = ("a", "b", "c:d", "ü")
 NAMES = tuple(
@@ -61,7 +61,7 @@ class Known(msgspec.Struct):
         return [uuid for uuid in IDS if uuid not in taken]
 
 
-def mostly(likely: Sequence[ItemT], all_of_them: Sequence[ItemT]) -> SearchStrategy[ItemT]:
+def _mostly(likely: Sequence[ItemT], all_of_them: Sequence[ItemT]) -> SearchStrategy[ItemT]:
     """Give what is likely nine times of ten, where there is any."""
     times = 9 * len(all_of_them) // len(likely) if likely else 0
     return st.sampled_from([*[*likely] * max(times, 1), *all_of_them])
@@ -69,17 +69,17 @@ def mostly(likely: Sequence[ItemT], all_of_them: Sequence[ItemT]) -> SearchStrat
 
 def known_ids(known: Known, obj_type: str) -> SearchStrategy[str]:
     """Give uuids of a type, and sometimes others."""
-    return mostly(known.ids(obj_type), IDS)
+    return _mostly(known.ids(obj_type), IDS)
 
 
 def new_ids(known: Known) -> SearchStrategy[str]:
     """Give uuids that nobody has, and sometimes others."""
-    return mostly(known.free_ids(), IDS)
+    return _mostly(known.free_ids(), IDS)
 
 
 def known_names(known: Known, obj_type: str) -> SearchStrategy[list[str]]:
     """Give names of a type's objects, and sometimes others."""
-    return mostly([name for name, _ in known.objects.get(obj_type, ())], NAMES)
+    return _mostly([name for name, _ in known.objects.get(obj_type, ())], NAMES)
 
 
 ids: SearchStrategy[str] = st.sampled_from(IDS)
@@ -112,7 +112,7 @@ positions: SearchStrategy[str] = st.sampled_from(
 )
 
 
-def field_values(obj_type: str, known: Known) -> dict[str, SearchStrategy[Any]]:
+def _field_values(obj_type: str, known: Known) -> dict[str, SearchStrategy[Any]]:
     """Give a strategy for every field of a type that may be written."""
     described = KIT_SCHEMA.types[obj_type]
     properties = described.properties or ("colour", "free form")
@@ -121,21 +121,23 @@ def field_values(obj_type: str, known: Known) -> dict[str, SearchStrategy[Any]]:
     }
     for name, wrapper in described.lists.items():
         values: SearchStrategy[Any] = st.lists(json_values, max_size=12)
-        fields[name] = values if wrapper is None else values.map(wrapped(wrapper))
+        fields[name] = values if wrapper is None else values.map(_wrapped(wrapper))
     for name, mapped in described.maps.items():
         elements: SearchStrategy[Any] = st.dictionaries(
             st.sampled_from(KEYS), scalars, max_size=3
-        ).map(keyed(mapped.key))
-        fields[name] = elements if mapped.wrapper is None else elements.map(wrapped(mapped.wrapper))
+        ).map(_keyed(mapped.key))
+        fields[name] = (
+            elements if mapped.wrapper is None else elements.map(_wrapped(mapped.wrapper))
+        )
     for target, ref in described.refs.items():
         attrs: SearchStrategy[Json] = json_values if ref.attr else st.none()
         fields[f"{target}_refs"] = st.lists(
-            refs(target, attrs, known), max_size=3, unique_by=lambda one: str(one.get("uuid"))
+            _refs(target, attrs, known), max_size=3, unique_by=lambda one: str(one.get("uuid"))
         )
     return fields
 
 
-def wrapped(wrapper: str) -> Callable[[Any], Any]:
+def _wrapped(wrapper: str) -> Callable[[Any], Any]:
     """Put a collection under its one key."""
 
     def put(elements: Any) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def wrapped(wrapper: str) -> Callable[[Any], Any]:
     return put
 
 
-def keyed(key: str) -> Callable[[Any], Any]:
+def _keyed(key: str) -> Callable[[Any], Any]:
     """Make elements of a map that hold their key."""
 
     def elements(values: dict[str, Any]) -> list[dict[str, Any]]:
@@ -153,8 +155,10 @@ def keyed(key: str) -> Callable[[Any], Any]:
     return elements
 
 
-def refs(target: str, attrs: SearchStrategy[Json], known: Known) -> SearchStrategy[dict[str, Json]]:
-    """Give refs by uuid, by name, and by both."""
+def _refs(
+    target: str, attrs: SearchStrategy[Json], known: Known
+) -> SearchStrategy[dict[str, Json]]:
+    """Give _refs by uuid, by name, and by both."""
     ways = [
         st.fixed_dictionaries({"uuid": known_ids(known, target)}, optional={"attr": attrs}),
         st.fixed_dictionaries({"to": known_names(known, target)}, optional={"attr": attrs}),
@@ -165,8 +169,8 @@ def refs(target: str, attrs: SearchStrategy[Json], known: Known) -> SearchStrate
     return st.one_of(ways)
 
 
-def identities(obj_type: str, known: Known) -> SearchStrategy[dict[str, Json]]:
-    """Give a name, and mostly a parent that is there."""
+def _identities(obj_type: str, known: Known) -> SearchStrategy[dict[str, Json]]:
+    """Give a name, and _mostly a parent that is there."""
     parents = KIT_SCHEMA.types[obj_type].parents
     part = st.sampled_from(PARTS)
     ways: list[SearchStrategy[dict[str, Json]]] = []
@@ -187,11 +191,11 @@ def identities(obj_type: str, known: Known) -> SearchStrategy[dict[str, Json]]:
 
 def contents(obj_type: str, known: Known) -> SearchStrategy[dict[str, Json]]:
     """Give what an object is created with."""
-    fields = st.fixed_dictionaries({}, optional=field_values(obj_type, known))
-    return st.tuples(identities(obj_type, known), fields).map(together)
+    fields = st.fixed_dictionaries({}, optional=_field_values(obj_type, known))
+    return st.tuples(_identities(obj_type, known), fields).map(_together)
 
 
-def together(parts: tuple[dict[str, Json], dict[str, Json]]) -> dict[str, Json]:
+def _together(parts: tuple[dict[str, Json], dict[str, Json]]) -> dict[str, Json]:
     """Join an identity and fields."""
     return {**parts[0], **parts[1]}
 
@@ -200,7 +204,7 @@ def updates(obj_type: str, known: Known) -> SearchStrategy[dict[str, Json]]:
     """Give changes; None removes."""
     optional: dict[str, SearchStrategy[Any]] = {
         name: st.one_of(st.none(), values, values)
-        for name, values in field_values(obj_type, known).items()
+        for name, values in _field_values(obj_type, known).items()
     }
     return st.fixed_dictionaries({}, optional=optional)
 
@@ -231,7 +235,7 @@ def element_updates(obj_type: str) -> SearchStrategy[list[CollectionUpdate]]:
 def field_names(obj_type: str) -> SearchStrategy[Any]:
     """Give what a read asks for."""
     types_of = KIT_SCHEMA.types
-    fields = [*field_values(obj_type, Known({})), "uuid"]
+    fields = [*_field_values(obj_type, Known({})), "uuid"]
     fields += [f"{child}s" for child, one in types_of.items() if obj_type in one.parents]
     fields += [
         f"{holder}_back_refs"
@@ -245,7 +249,7 @@ def field_names(obj_type: str) -> SearchStrategy[Any]:
 def listings(
     obj_type: str, known: Known, stored: Sequence[Mapping[str, Json]]
 ) -> SearchStrategy[dict[str, Any]]:
-    """Give restrictions of a list; filters mostly by what is stored."""
+    """Give restrictions of a list; filters _mostly by what is stored."""
     described = KIT_SCHEMA.types[obj_type]
     properties = described.properties or ("colour", "free form")
     values = [(name, one[name]) for one in stored for name in properties if name in one]
@@ -260,8 +264,8 @@ def listings(
     return st.fixed_dictionaries(
         {},
         optional={
-            "parent_uuids": st.lists(mostly(parents, IDS), max_size=4),
-            "back_ref_uuids": st.lists(mostly(targets, IDS), max_size=4),
+            "parent_uuids": st.lists(_mostly(parents, IDS), max_size=4),
+            "back_ref_uuids": st.lists(_mostly(targets, IDS), max_size=4),
             "obj_uuids": st.lists(known_ids(known, obj_type), max_size=4),
             "filters": by_stored,
         },
