@@ -5,7 +5,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Self
 
-from asyncbackends.errors import CompactedError, InvalidRequestError
+from asyncbackends.object_model.changes import watch_start
 from asyncbackends.object_model.model import checked_revision
 from asyncbackends.protocols.values import Change, Gap
 from asyncbackends_memory.store import Store
@@ -29,18 +29,7 @@ class Watch:
 
     async def __aenter__(self) -> Self:
         store = self._opened()
-        self._seen = store.revision if self._since is None else self._since
-        if self._seen > store.revision:
-            message = (
-                f"since={self._seen} is ahead of this database, which is at {store.revision}: it was "
-                f"restored from a backup, or the revision is another database's"
-            )
-            raise InvalidRequestError(message)
-        if self._seen < store.compacted:
-            message = (
-                f"the changes after {self._seen} are gone; they are kept after {store.compacted}"
-            )
-            raise CompactedError(message, oldest=store.compacted)
+        self._seen = watch_start(self._since, store.revision, store.compacted)
         return self
 
     async def __aexit__(

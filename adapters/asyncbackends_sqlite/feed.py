@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 import msgspec
 
-from asyncbackends.errors import CompactedError, InvalidRequestError
+from asyncbackends.object_model.changes import watch_start
 from asyncbackends.object_model.model import checked_revision
 from asyncbackends.protocols.values import Change, Gap
 from asyncbackends_sqlite.statements import Statements, hex_id
@@ -85,20 +85,7 @@ class Watch:
     async def __aenter__(self) -> Self:
         with self._session.seam("watch"):
             pulled = await self._session.read(lambda cursor: _pull(cursor, self._session.sql, 0, 0))
-            self._seen = pulled.revision if self._since is None else self._since
-            if self._seen > pulled.revision:
-                message = (
-                    f"since={self._seen} is ahead of this database, which is at "
-                    f"{pulled.revision}: it was restored from a backup, or the revision is another "
-                    f"database's"
-                )
-                raise InvalidRequestError(message)
-            if self._seen < pulled.compacted:
-                message = (
-                    f"the changes after {self._seen} are gone; "
-                    f"they are kept after {pulled.compacted}"
-                )
-                raise CompactedError(message, oldest=pulled.compacted)
+            self._seen = watch_start(self._since, pulled.revision, pulled.compacted)
         return self
 
     async def __aexit__(

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from asyncbackends.errors import (
+    CompactedError,
     ConflictError,
     DanglingRefError,
     FqNameNotFoundError,
@@ -45,6 +46,7 @@ __all__ = (
     "ref_diff",
     "same_content",
     "still_referenced",
+    "watch_start",
 )
 
 SHOWN = 10
@@ -115,6 +117,25 @@ def check_revision(what: str, expected: int | None, actual: int) -> None:
     if expected is not None and expected != actual:
         message = f"{what} is at revision {actual}, not {expected}; read it again"
         raise RevisionConflictError(message, expected=expected, actual=actual)
+
+
+def watch_start(since: int | None, current: int, compacted: int) -> int:
+    """Give the revision that a watch starts behind.
+
+    :param compacted: the last revision whose change is no longer kept.
+    """
+    if since is None:
+        return current
+    if since > current:
+        message = (
+            f"since={since} is ahead of this database, which is at {current}: it was restored from "
+            f"a backup, or the revision is another database's"
+        )
+        raise InvalidRequestError(message)
+    if since < compacted:
+        message = f"the changes after {since} are gone; they are kept after {compacted}"
+        raise CompactedError(message, oldest=compacted)
+    return since
 
 
 def check_fence(fence: Fence, highest: tuple[int, int] | None) -> None:

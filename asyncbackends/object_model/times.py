@@ -1,5 +1,6 @@
 """Times as engines keep them: microseconds since 1970, UTC. Pure."""
 
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 from asyncbackends.errors import InvalidRequestError
@@ -23,12 +24,12 @@ def is_current(revision: int, modified: int, stamp: str | int | datetime) -> boo
     """
     if isinstance(stamp, int) and not isinstance(stamp, bool):
         return stamp == revision
-    try:
-        parsed = datetime.fromisoformat(stamp) if isinstance(stamp, str) else stamp
-        if not isinstance(parsed, datetime):
-            raise TypeError
-    except (ValueError, TypeError):
+    parsed: object = stamp
+    if isinstance(stamp, str):
+        with contextlib.suppress(ValueError):
+            parsed = datetime.fromisoformat(stamp)
+    if not isinstance(parsed, datetime):
         message = f"{stamp!r} is no time; give a revision, ISO 8601 text or a datetime"
-        raise InvalidRequestError(message) from None
+        raise InvalidRequestError(message)
     aware = parsed if parsed.tzinfo is not None else parsed.replace(tzinfo=UTC)
     return aware == utc_time(modified)
