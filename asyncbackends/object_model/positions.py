@@ -41,6 +41,7 @@ def next_position(highest: str | None) -> str:
     if _is_number(highest):
         return str(int(highest) + 1)
     appended = APPENDED.fullmatch(highest)
-    if appended is None:
+    # One more than twelve nines would sort before them.
+    if appended is None or appended[2] == "9" * 12:
         return f"{highest}~{0:012d}"
     return f"{appended[1]}~{int(appended[2]) + 1:012d}"

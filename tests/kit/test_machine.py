@@ -14,7 +14,9 @@ pytestmark = pytest.mark.promise("kit.catches-wrong-engines")
 
 def run(engine: str) -> None:
     name = f"tests.kit.wrong_engines:{engine}"
-    machine: Any = lambda: DatabaseMachine({"engine": name, "endpoints": str(uuid4())})  # a factory will do
+    machine: Any = lambda: DatabaseMachine(
+        {"engine": name, "endpoints": str(uuid4())}
+    )  # a factory will do
     run_state_machine_as_test(
         machine,
         settings=settings(
