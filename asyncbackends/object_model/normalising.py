@@ -13,6 +13,7 @@ from asyncbackends.object_model.values import (
     fq_key,
     index_key,
     json_text,
+    json_texts,
     plain_text,
 )
 from asyncbackends.object_model.views import TypeView
@@ -21,6 +22,9 @@ from asyncbackends.protocols.guarantees import Limits
 from asyncbackends.protocols.values import Json
 
 __all__ = ("Fields", "element_key", "normalise")
+
+
+REF_KEYS = frozenset({"uuid", "to", "attr"})
 
 
 class Fields(msgspec.Struct):
@@ -52,20 +56,23 @@ def normalise(view: TypeView, uuid: str, obj_dict: Mapping[str, Json], limits: L
     fields = Fields()
     for field, value in obj_dict.items():
         role, name = view.role(field)
-        where = f"{view.name} {uuid}: {field}"
         if role == "property":
             fields.properties[field] = value
-            if field in view.object_type.indexed:
-                fields.index[field] = _index_key(value, where)
-        elif role == "refs":
-            fields.refs[name] = _refs(fields, view, name, value, where, limits)
-        elif role in {"list", "map"}:
-            fields.elements[field] = _elements(fields, view, field, value, where, limits)
-        elif role == "identity":
-            _identity(fields, uuid, field, value, where, limits)
         else:
-            message = f"{where} is read-only: it follows from other objects"
-            raise InvalidRequestError(message)
+            where = f"{view.name} {uuid}: {field}"
+            if role == "identity":
+                _identity(fields, uuid, field, value, where, limits)
+            elif role == "refs":
+                fields.refs[name] = _refs(fields, view, name, value, where, limits)
+            elif role in {"list", "map"}:
+                fields.elements[field] = _elements(fields, view, field, value, where, limits)
+            else:
+                message = f"{where} is read-only: it follows from other objects"
+                raise InvalidRequestError(message)
+    for field in view.object_type.indexed:
+        if field in fields.properties:
+            where = f"{view.name} {uuid}: {field}"
+            fields.index[field] = _index_key(fields.properties[field], where)
     _encode_properties(fields, view.name, uuid, limits)
     if limits.object_bytes is not None and fields.size > limits.object_bytes:
         message = (
@@ -117,13 +124,7 @@ def _elements(
     mapped = view.object_type.maps.get(field)
     wrapper = view.object_type.lists.get(field) if mapped is None else mapped.wrapper
     elements = _unwrapped(value, wrapper, where)
-    if limits.value_bytes is None and plain_text(elements) is not None:
-        texts = [encoded(element) for element in elements]
-    else:
-        texts = [
-            json_text(element, f"{where}[{position}]", limits.value_bytes)
-            for position, element in enumerate(elements)
-        ]
+    texts = json_texts(elements, where, limits.value_bytes)
     fields.size += sum(map(len, texts))
     if mapped is None:
         return [(str(position), text) for position, text in enumerate(texts)]
@@ -170,33 +171,28 @@ def _refs(
     if not is_list(value):
         message = f"{where} is a list of refs, not {type(value).__name__}"
         raise InvalidRequestError(message)
-    carries_attr = view.object_type.refs[target].attr
-    refs = [_ref(target, ref, f"{where}[{at}]", limits) for at, ref in enumerate(value)]
-    seen: set[str] = set()
-    for ref in refs:
-        if ref.attr != "null" and not carries_attr:
-            message = f"{where}: refs to {target} carry no attr"
+    attrs = [_attr(ref, where) for ref in value]
+    texts = json_texts(attrs, f"{where}, attr", limits.value_bytes)
+    if not view.object_type.refs[target].attr and any(attr is not None for attr in attrs):
+        message = f"{where}: refs to {target} carry no attr"
+        raise InvalidRequestError(message)
+    refs: dict[str, RefTarget] = {}
+    for ref, text in zip(value, texts, strict=True):
+        uuid, to = ref.get("uuid"), ref.get("to")
+        uuid = None if uuid is None else canonical_id(uuid)
+        key = None if to is None else fq_key(to, limits.fq_name_bytes)
+        identity = uuid or key
+        if identity is None or identity in refs:
+            reason = "a ref without 'uuid' and 'to'" if identity is None else f"{identity} twice"
+            message = f"{where} has {reason}"
             raise InvalidRequestError(message)
-        identity = ref.uuid or ref.key or ""
-        if identity in seen:
-            message = f"{where} names {identity} twice"
-            raise InvalidRequestError(message)
-        seen.add(identity)
-        fields.size += len(ref.attr)
-    return refs
+        refs[identity] = RefTarget(target, uuid, key, text)
+        fields.size += len(text)
+    return list(refs.values())
 
 
-def _ref(target: str, ref: Json, where: str, limits: Limits) -> RefTarget:
-    if not is_mapping(ref) or ref.keys() - {"to", "uuid", "attr"}:
-        message = f"{where} is a dict with 'uuid', 'to' or both, and 'attr'"
+def _attr(ref: Json, where: str) -> Json:
+    if not is_mapping(ref) or not ref.keys() <= REF_KEYS:
+        message = f"{where}: a ref is a dict with 'uuid', 'to' or both, and 'attr'"
         raise InvalidRequestError(message)
-    uuid, to = ref.get("uuid"), ref.get("to")
-    if uuid is None and to is None:
-        message = f"{where} has neither 'uuid' nor 'to'"
-        raise InvalidRequestError(message)
-    return RefTarget(
-        target,
-        None if uuid is None else canonical_id(uuid),
-        None if to is None else fq_key(to, limits.fq_name_bytes),
-        json_text(ref.get("attr"), f"{where}: attr", limits.value_bytes),
-    )
+    return ref.get("attr")

@@ -23,6 +23,7 @@ __all__ = (
     "index_key",
     "json_equal",
     "json_text",
+    "json_texts",
     "plain_text",
     "text_problem",
     "value_problem",
@@ -144,6 +145,13 @@ def json_text(value: Json, what: str, max_bytes: int | None = None) -> str:
         message = f"{what} takes more bytes as JSON than the {max_bytes} that this engine stores"
         raise InvalidRequestError(message)
     return text
+
+
+def json_texts(values: list[Json], what: str, max_bytes: int | None = None) -> list[str]:
+    """Check values and give each as JSON text; the error names one by its number."""
+    if max_bytes is None and plain_text(values) is not None:
+        return [encoded(value) for value in values]
+    return [json_text(value, f"{what}[{at}]", max_bytes) for at, value in enumerate(values)]
 
 
 def encoded(value: Json) -> str:
