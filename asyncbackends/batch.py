@@ -224,7 +224,7 @@ class Batch:
         self, obj_type: str, obj_id: Id, share_id: str = "", share_type: str = "global"
     ) -> Queued[None]:
         """Queue a ``del_shared``."""
-        return self._add(self._model.share(obj_type, obj_id, share_id, share_type, None))
+        return self._add(self._model.end_of_share(obj_type, obj_id, share_id, share_type))
 
     def useragent_kv_store(self, key: str, value: str) -> Queued[None]:
         """Queue a ``useragent_kv_store``."""

@@ -232,5 +232,5 @@ class SqliteRelations:
         self, obj_type: str, obj_id: Id, share_id: str = "", share_type: str = "global"
     ) -> None:
         with self._session.seam("del_shared"):
-            write = self._session.rules().share(obj_type, obj_id, share_id, share_type, None)
+            write = self._session.rules().end_of_share(obj_type, obj_id, share_id, share_type)
             await self._session.write(write)

@@ -21,6 +21,7 @@ from asyncbackends.errors import (
 )
 from asyncbackends.narrowing import is_dict
 from asyncbackends.object_model.assembling import StoredObject
+from asyncbackends.object_model.values import json_equal
 from asyncbackends.object_model.writes import Create, RefTarget, Update
 from asyncbackends.protocols.values import Fence, Json
 from asyncbackends.schema import NO_PARENT
@@ -156,15 +157,21 @@ def same_content(create: Create, stored: StoredObject, refs: Iterable[RefTarget]
     decode = msgspec.json.decode
     elements = {(f, at): text for f, items in create.elements.items() for at, text in items}
     there = {(field, at): text for field, at, text in stored.elements}
-    wanted_refs = {(ref.to_type, ref.uuid): decode(ref.attr) for ref in refs}
+    wanted_refs = {(ref.to_type, ref.uuid): ref.attr for ref in refs}
+    stored_refs: dict[tuple[str, str | None], str] = {
+        (to_type, uuid): attr for to_type, uuid, _, attr in stored.refs
+    }
     parent = (create.parent_type, create.parent_uuid or stored.parent_uuid)
     return (
         (create.obj_type, create.key) == (stored.obj_type, stored.key)
         and parent == (stored.parent_type, stored.parent_uuid)
-        and decode(create.document) == decode(stored.document)
+        and json_equal(decode(create.document), decode(stored.document))
         and elements.keys() == there.keys()
-        and all(decode(text) == decode(there[at]) for at, text in elements.items())
-        and wanted_refs == {(t, uuid): decode(attr) for t, uuid, _, attr in stored.refs}
+        and all(json_equal(decode(text), decode(there[at])) for at, text in elements.items())
+        and wanted_refs.keys() == stored_refs.keys()
+        and all(
+            json_equal(decode(attr), decode(stored_refs[ref])) for ref, attr in wanted_refs.items()
+        )
     )
 
 

@@ -233,17 +233,24 @@ class ObjectModel:
             checked_revision(expected_revision),
         )
 
-    def share(
+    def share(self, obj_type: str, obj_id: Id, share_id: str, share_type: str, rwx: int) -> Share:
+        """Check a share."""
+        if type(rwx) is not int or not 0 <= rwx <= 7:
+            message = f"rwx is 0 to 7, not {rwx!r}"
+            raise InvalidRequestError(message)
+        return self._share(obj_type, obj_id, share_id, share_type, rwx)
+
+    def end_of_share(self, obj_type: str, obj_id: Id, share_id: str, share_type: str) -> Share:
+        """Check the end of a share."""
+        return self._share(obj_type, obj_id, share_id, share_type, None)
+
+    def _share(
         self, obj_type: str, obj_id: Id, share_id: str, share_type: str, rwx: int | None
     ) -> Share:
-        """Check a share; ``rwx`` None ends it."""
         self.view(obj_type)
         checked_text(share_type, "the share_type")
         if share_id != "":
             checked_text(share_id, "the share_id")
-        if rwx is not None and (type(rwx) is not int or not 0 <= rwx <= 7):
-            message = f"rwx is 0 to 7, not {rwx!r}"
-            raise InvalidRequestError(message)
         return Share(obj_type, canonical_id(obj_id), share_type, share_id, rwx)
 
     def useragent_store(self, key: str, value: str) -> UseragentStore:

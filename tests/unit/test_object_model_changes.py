@@ -15,6 +15,7 @@ from asyncbackends.errors import (
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.assembling import StoredObject
 from asyncbackends.object_model.model import ObjectModel
+from asyncbackends.object_model.values import json_equal
 from asyncbackends.object_model.writes import Create, RefTarget
 from asyncbackends.protocols.guarantees import Limits
 from asyncbackends.protocols.values import Fence
@@ -138,7 +139,7 @@ def test_repeated_create_has_the_same_content(content: dict[str, Any]) -> None:
 def test_other_content_is_seen(content: dict[str, Any], other: dict[str, Any]) -> None:
     create, stored = MODEL.create("kind", UUID, content), MODEL.create("kind", UUID, other)
     same = changes.same_content(create, stored_from(stored), targets_of(create))
-    assert same == (comparable(content) == comparable(other))
+    assert same == json_equal(comparable(content), comparable(other))
 
 
 def comparable(content: dict[str, Any]) -> dict[str, Any]:

@@ -241,13 +241,15 @@ class CreationConformance(DatabaseFixtures):
         assert await database.object_list("virtual_network", count=True) == 1
 
     async def test_taken_id_is_refused(self, database: ConfigDatabase, site: Site) -> None:
-        uuid = await site.network("blue", mtu=1500)
+        uuid = await site.network("blue", mtu=1500, weight=1)
         before = await database.object_get("virtual_network", uuid)
         others: list[tuple[str, dict[str, Json]]] = [
-            ("virtual_network", {**site.below("blue"), "mtu": 9000}),
+            ("virtual_network", {**site.below("blue"), "mtu": 9000, "weight": 1}),
             ("virtual_network", site.below("blue")),
-            ("virtual_network", {**site.below("red"), "mtu": 1500}),
-            ("virtual_network", {**site.below("blue"), "mtu": 1500, "routes": ["x"]}),
+            ("virtual_network", {**site.below("red"), "mtu": 1500, "weight": 1}),
+            ("virtual_network", {**site.below("blue"), "mtu": 1500, "weight": 1, "routes": ["x"]}),
+            # A boolean is no number.
+            ("virtual_network", {**site.below("blue"), "mtu": 1500, "weight": True}),
             ("network_policy", {**site.below("blue"), "parent_type": "project"}),
         ]
         for obj_type, content in others:

@@ -69,14 +69,15 @@ class SharingConformance(DatabaseFixtures):
                 await database.set_shared(NETWORK, absent)
         assert await database.get_shared(NETWORK) == []
 
-    @pytest.mark.parametrize("rwx", [8, -1, "7", True, 1.0])
+    @pytest.mark.parametrize("rwx", [8, -1, "7", True, 1.0, None])
     async def test_bad_permissions_are_refused(
         self, database: ConfigDatabase, site: Site, rwx: Any
     ) -> None:
         network = await site.network()
+        await database.set_shared(NETWORK, network, rwx=5)
         with pytest.raises(InvalidRequestError):
             await database.set_shared(NETWORK, network, rwx=rwx)
-        assert await database.get_shared(NETWORK) == []
+        assert await database.get_shared(NETWORK) == [(network, 5)]
 
     @pytest.mark.parametrize(
         ("share_id", "share_type"), [("a\0", "tenant"), ("x" * 256, "tenant"), ("p1", ""), (5, "t")]
