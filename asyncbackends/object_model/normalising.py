@@ -111,7 +111,6 @@ def _encode_properties(fields: Fields, obj_type: str, uuid: str, limits: Limits)
     document = plain_text(values) if limits.value_bytes is None else None
     if document is None:
         for field, value in values.items():
-            checked_text(field, "a property's name")
             json_text(value, f"{obj_type} {uuid}: {field}", limits.value_bytes)
         document = encoded(values)
     fields.document = document

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from asyncbackends.errors import InvalidRequestError
+from asyncbackends.object_model.values import checked_text
 from asyncbackends.protocols.values import AllFields, FieldNames
 from asyncbackends.schema import IDENTITY_FIELDS, ObjectType, Schema
 
@@ -16,9 +17,6 @@ FieldRole: TypeAlias = tuple[
     Literal["identity", "property", "list", "map", "refs", "back_refs", "children"], str
 ]
 """What a field is, and for refs, back refs and children the other type, else its own name."""
-
-
-MAX_NAME = 255
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -50,8 +48,8 @@ class TypeView(msgspec.Struct, frozen=True, kw_only=True):
         if role is not None:
             return role
         free = self.object_type.properties is None and isinstance(field, str)
-        if free and 0 < len(field) <= MAX_NAME and not field.endswith("_refs"):
-            return ("property", field)
+        if free and not field.endswith("_refs"):
+            return ("property", checked_text(field, f"{self.name}: the name of a property"))
         message = f"{self.name} has no field {field!r}{near_match(field, self.roles)}"
         raise InvalidRequestError(message)
 
