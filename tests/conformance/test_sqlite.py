@@ -1,4 +1,4 @@
-"""The sqlite engine holds the contract: in a file, in memory, and on uvloop."""
+"""The sqlite engine holds the contract: in a file and in memory."""
 
 from pathlib import Path
 
@@ -22,7 +22,3 @@ class TestSqliteInMemory(ConfigDatabaseConformance):
     @pytest.fixture
     def settings(self) -> dict[str, str]:
         return {"engine": "sqlite", "endpoints": ":memory:"}
-
-
-class TestSqliteOnUvloop(TestSqlite):
-    event_loop = "uvloop"

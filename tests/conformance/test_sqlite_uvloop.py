@@ -1,0 +1,16 @@
+"""The sqlite engine holds the contract on another event loop."""
+
+from pathlib import Path
+
+import pytest
+
+from asyncbackends.testing import ConfigDatabaseConformance
+
+
+class TestSqliteOnUvloop(ConfigDatabaseConformance):
+    engine = "sqlite"
+    event_loop = "uvloop"
+
+    @pytest.fixture
+    def settings(self, tmp_path: Path) -> dict[str, str]:
+        return {"engine": "sqlite", "endpoints": str(tmp_path / "site.db")}
