@@ -100,7 +100,7 @@ def soak(session: nox.Session) -> None:
     install(session, "test")
     if not session.posargs and session.python == REQUIRED_PYTHONS[0]:
         forget_promises("soak")
-    session.run("pytest", "--length", "soak", *session.posargs)
+    session.run("pytest", "--length=soak", "--timeout=1800", *session.posargs)
     session.run("python", "-m", "tests.promises", "--length", "soak")
 
 
