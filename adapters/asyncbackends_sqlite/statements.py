@@ -179,7 +179,6 @@ class Statements:
             " to_fq = excluded.to_fq, attr = excluded.attr, relaxed = relaxed OR excluded.relaxed"
         )
         self.delete_ref = sql("DELETE FROM ~ref WHERE from_id = ? AND to_uuid = ?")
-        self.delete_refs = sql("DELETE FROM ~ref WHERE from_id = ?")
         self.refs_of = sql("SELECT to_uuid, to_type, attr FROM ~ref WHERE from_id = ?")
         self.ref = sql("SELECT to_type FROM ~ref WHERE from_id = ? AND to_uuid = ?")
         self.incoming = sql(

@@ -8,10 +8,10 @@ from asyncbackends.errors import InvalidRequestError
 from asyncbackends.narrowing import is_list, is_mapping
 from asyncbackends.object_model.values import (
     canonical_id,
+    checked_index_key,
     checked_text,
     encoded,
     fq_key,
-    index_key,
     json_text,
     json_texts,
     plain_text,
@@ -72,7 +72,8 @@ def normalise(view: TypeView, uuid: str, obj_dict: Mapping[str, Json], limits: L
     for field in view.object_type.indexed:
         if field in fields.properties:
             where = f"{view.name} {uuid}: {field}"
-            fields.index[field] = _index_key(fields.properties[field], where)
+            value = fields.properties[field]
+            fields.index[field] = None if value is None else checked_index_key(value, where)
     _encode_properties(fields, view.name, uuid, limits)
     if limits.object_bytes is not None and fields.size > limits.object_bytes:
         message = (
@@ -96,14 +97,6 @@ def _identity(
         fields.parent_type = None if value is None else checked_text(value, where)
     else:
         fields.parent_uuid = None if value is None else canonical_id(value)
-
-
-def _index_key(value: Json, where: str) -> str | None:
-    key = index_key(value)
-    if key is None and value is not None:
-        message = f"{where} is indexed: it takes text, a number or a boolean"
-        raise InvalidRequestError(message)
-    return key
 
 
 def _encode_properties(fields: Fields, obj_type: str, uuid: str, limits: Limits) -> None:
@@ -170,28 +163,28 @@ def _refs(
     if not is_list(value):
         message = f"{where} is a list of refs, not {type(value).__name__}"
         raise InvalidRequestError(message)
-    attrs = [_attr(ref, where) for ref in value]
+    attrs = [_attr(ref, where, at) for at, ref in enumerate(value)]
     texts = json_texts(attrs, f"{where}, attr", limits.value_bytes)
     if not view.object_type.refs[target].attr and any(attr is not None for attr in attrs):
         message = f"{where}: refs to {target} carry no attr"
         raise InvalidRequestError(message)
     refs: dict[str, RefTarget] = {}
-    for ref, text in zip(value, texts, strict=True):
+    for at, (ref, text) in enumerate(zip(value, texts, strict=True)):
         uuid, to = ref.get("uuid"), ref.get("to")
         uuid = None if uuid is None else canonical_id(uuid)
         key = None if to is None else fq_key(to, limits.fq_name_bytes)
         identity = uuid or key
         if identity is None or identity in refs:
-            reason = "a ref without 'uuid' and 'to'" if identity is None else f"{identity} twice"
-            message = f"{where} has {reason}"
+            reason = "neither 'uuid' nor 'to'" if identity is None else f"{identity} again"
+            message = f"{where}[{at}] has {reason}"
             raise InvalidRequestError(message)
         refs[identity] = RefTarget(target, uuid, key, text)
         fields.size += len(text)
     return list(refs.values())
 
 
-def _attr(ref: Json, where: str) -> Json:
+def _attr(ref: Json, where: str, at: int) -> Json:
     if not is_mapping(ref) or not ref.keys() <= REF_KEYS:
-        message = f"{where}: a ref is a dict with 'uuid', 'to' or both, and 'attr'"
+        message = f"{where}[{at}] is a dict with 'uuid', 'to' or both, and 'attr'"
         raise InvalidRequestError(message)
     return ref.get("attr")

@@ -16,6 +16,7 @@ from asyncbackends.protocols.values import Id, Json
 __all__ = (
     "canonical_id",
     "canonical_ids",
+    "checked_index_key",
     "checked_text",
     "encoded",
     "fq_key",
@@ -237,6 +238,18 @@ def json_equal(left: Json, right: Json) -> bool:
     if is_list(left) and is_list(right):
         return len(left) == len(right) and all(map(json_equal, left, right))
     return bool(left == right)
+
+
+def checked_index_key(value: Json, where: str) -> str:
+    """Give the :func:`index_key` of a value of an indexed property.
+
+    :raises InvalidRequestError: naming ``where``: it is not a scalar.
+    """
+    key = index_key(value)
+    if key is None:
+        message = f"{where} is indexed: it takes text, a number or a boolean"
+        raise InvalidRequestError(message)
+    return key
 
 
 def index_key(value: Json) -> str | None:
