@@ -7,19 +7,20 @@
       ConnectionFailedError            AuthenticationFailedError, TlsFailedError    (also ConnectionError)
       ConnectionLostError              (also ConnectionError)
       OperationTimeoutError            (also TimeoutError)
-      ClockSkewError
-      BackendClosedError
-      ForkedError
-      AccessDeniedError
-      NotSupportedError
+      ClockSkewError, BackendClosedError, ForkedError, AccessDeniedError, NotSupportedError
       InvalidRequestError              (also ValueError)
       NotFoundError                    ObjectNotFoundError, FqNameNotFoundError,
-                                       UseragentKeyNotFoundError                    (also LookupError)
-      AlreadyExistsError               ObjectExistsError, FqNameTakenError
+                                       UseragentKeyNotFoundError, NodeNotFoundError,
+                                       QueueNotFoundError, ExchangeNotFoundError    (also LookupError)
+      AlreadyExistsError               ObjectExistsError, FqNameTakenError, NodeExistsError
       ConflictError                    RevisionConflictError, StillReferencedError, HasChildrenError,
                                        DanglingRefError, TransactionFailedError, StaleFenceError,
-                                       WriteContentionError
-      ResourceExhaustedError
+                                       DeclarationConflictError, WriteContentionError
+      PublishError                     PublishRejectedError, UnroutableError, MessageTooLargeError,
+                                       OutboxFullError, PublishUnconfirmedError
+      DeliveryError                    StaleDeliveryError, AlreadySettledError, DeliveryGapError
+      SessionLostError, LeadershipLostError, LockNotAcquiredError
+      QuotaExceededError, ResourceExhaustedError
       CompactedError
 
 Every error says whether its write was applied: not applied (the default), or unknown
@@ -27,11 +28,16 @@ Every error says whether its write was applied: not applied (the default), or un
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from asyncbackends.protocols.nodes import NodeStat
+    from asyncbackends.protocols.values import Gap
 
 __all__ = (
     "AccessDeniedError",
     "AlreadyExistsError",
+    "AlreadySettledError",
     "AuthenticationFailedError",
     "BackendClosedError",
     "BackendError",
@@ -42,25 +48,43 @@ __all__ = (
     "ConnectionFailedError",
     "ConnectionLostError",
     "DanglingRefError",
+    "DeclarationConflictError",
+    "DeliveryError",
+    "DeliveryGapError",
     "EngineUnavailableError",
+    "ExchangeNotFoundError",
     "ForkedError",
     "FqNameNotFoundError",
     "FqNameTakenError",
     "HasChildrenError",
     "InvalidRequestError",
+    "LeadershipLostError",
+    "LockNotAcquiredError",
+    "MessageTooLargeError",
+    "NodeExistsError",
+    "NodeNotFoundError",
     "NotFoundError",
     "NotSupportedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "OperationTimeoutError",
+    "OutboxFullError",
+    "PublishError",
+    "PublishRejectedError",
+    "PublishUnconfirmedError",
+    "QueueNotFoundError",
+    "QuotaExceededError",
     "ResourceExhaustedError",
     "RevisionConflictError",
     "SchemaVersionError",
+    "SessionLostError",
+    "StaleDeliveryError",
     "StaleFenceError",
     "StillReferencedError",
     "TlsFailedError",
     "TransactionFailedError",
     "UnknownEngineError",
+    "UnroutableError",
     "UseragentKeyNotFoundError",
     "WriteContentionError",
 )
@@ -172,6 +196,18 @@ class UseragentKeyNotFoundError(NotFoundError):
     """The useragent store has no such key."""
 
 
+class NodeNotFoundError(NotFoundError):
+    """No node has that path."""
+
+
+class QueueNotFoundError(NotFoundError):
+    """No queue has that name on that exchange."""
+
+
+class ExchangeNotFoundError(NotFoundError):
+    """No exchange has that name."""
+
+
 class AlreadyExistsError(BackendError):
     """What should be made is there already."""
 
@@ -186,6 +222,14 @@ class FqNameTakenError(AlreadyExistsError):
     def __init__(self, message: str, *, holder: str) -> None:
         super().__init__(message)
         self.holder = holder
+
+
+class NodeExistsError(AlreadyExistsError):
+    """A node with that path exists; ``stat`` is how it is, None where nobody could say."""
+
+    def __init__(self, message: str, *, stat: "NodeStat | None" = None) -> None:
+        super().__init__(message)
+        self.stat = stat
 
 
 class ConflictError(BackendError):
@@ -248,10 +292,98 @@ class StaleFenceError(ConflictError):
         self.highest = highest
 
 
+class DeclarationConflictError(ConflictError):
+    """An exchange or queue ``name`` exists with ``actual`` where ``expected`` was asked for."""
+
+    def __init__(self, message: str, *, name: str, expected: object, actual: object) -> None:
+        super().__init__(message)
+        self.name = name
+        self.expected = expected
+        self.actual = actual
+
+
 class WriteContentionError(ConflictError):
     """A deadlock, a serialization failure, a busy file: nothing was applied, trying again may help."""
 
     retryable = True
+
+
+class PublishError(BackendError):
+    """A message was not stored, or nobody knows whether it was."""
+
+
+class PublishRejectedError(PublishError):
+    """The broker refused the message; it is not stored."""
+
+
+class UnroutableError(PublishError):
+    """The message was ``mandatory`` and no queue takes it; it is not stored."""
+
+
+class MessageTooLargeError(PublishError):
+    """The message has ``size`` bytes and the limit is ``limit``; it is not stored."""
+
+    def __init__(self, message: str, *, size: int, limit: int) -> None:
+        super().__init__(message)
+        self.size = size
+        self.limit = limit
+
+
+class OutboxFullError(PublishError):
+    """The outbox is full and stayed so; the message was not taken."""
+
+    retryable = True
+
+
+class PublishUnconfirmedError(PublishError):
+    """The message was sent and not answered: it may be stored, and is never sent again.
+
+    Publish it again with the same ``message_id``.
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, message_id: str) -> None:
+        super().__init__(message, maybe_applied=True)
+        self.message_id = message_id
+
+
+class DeliveryError(BackendError):
+    """A delivery cannot be settled, or may not be the next one."""
+
+
+class StaleDeliveryError(DeliveryError):
+    """The delivery's link is gone: the broker gives the message again, to this consumer or another."""
+
+
+class AlreadySettledError(DeliveryError):
+    """The delivery was acked, nacked or rejected before."""
+
+
+class DeliveryGapError(DeliveryError):
+    """Messages may have been missed, as ``gap`` says; the subscription can be iterated further."""
+
+    def __init__(self, message: str, *, gap: "Gap") -> None:
+        super().__init__(message)
+        self.gap = gap
+
+
+class SessionLostError(BackendError):
+    """The session is over by this machine's clock; what it held may be another's by now."""
+
+
+class LeadershipLostError(BackendError):
+    """The term ended while its body ran; another may lead by now."""
+
+
+class LockNotAcquiredError(BackendError):
+    """Others held the lock until the deadline."""
+
+    retryable = True
+
+
+class QuotaExceededError(BackendError):
+    """A counter is at its quota."""
 
 
 class ResourceExhaustedError(BackendError):

@@ -1,4 +1,4 @@
-"""Opens backends: ``async with open_config_database(...) as db``."""
+"""Opens backends: ``async with open_config_database(...) as db``, and the same for the others."""
 
 import asyncio
 import os
@@ -10,11 +10,20 @@ from typing import Any, Generic, Self, TypeVar
 from asyncbackends.errors import ConfigurationError
 from asyncbackends.protocols.backend import Backend, Kind
 from asyncbackends.protocols.config_database import ConfigDatabase
+from asyncbackends.protocols.coordination import DistributedCoordinationService
+from asyncbackends.protocols.message_broker import MessageBroker
 from asyncbackends.registry import Resolved, resolve
 from asyncbackends.schema import Schema
 from asyncbackends.settings import SECTIONS, Settings, SettingsLike, settings_from
 
-__all__ = ("Backends", "Opener", "open_backends", "open_config_database")
+__all__ = (
+    "Backends",
+    "Opener",
+    "open_backends",
+    "open_config_database",
+    "open_coordination",
+    "open_message_broker",
+)
 
 BackendT = TypeVar("BackendT", bound=Backend)
 
@@ -90,16 +99,75 @@ def open_config_database(
     :param options: options of the engine.
     :raises ConfigurationError: at once, for whatever is wrong with them; nothing is contacted yet.
     """
-    arguments = {
-        "engine": engine,
-        "endpoints": endpoints,
-        "schema": schema,
-        "require": require,
-        **options,
-    }
+    return Opener(
+        _resolved(
+            Kind.CONFIG_DATABASE,
+            settings,
+            engine=engine,
+            endpoints=endpoints,
+            schema=schema,
+            require=require,
+            **options,
+        )
+    )
+
+
+def open_message_broker(
+    settings: SettingsLike | None = None,
+    *,
+    engine: str | None = None,
+    endpoints: str | Sequence[str] | None = None,
+    require: str | Sequence[str] | None = None,
+    **options: Any,
+) -> Opener[MessageBroker]:
+    """Give an async context manager of an open message broker.
+
+    The arguments are those of :func:`open_config_database`, but for the schema.
+
+    :raises ConfigurationError: at once, for whatever is wrong with them; nothing is contacted yet.
+    """
+    return Opener(
+        _resolved(
+            Kind.MESSAGE_BROKER,
+            settings,
+            engine=engine,
+            endpoints=endpoints,
+            require=require,
+            **options,
+        )
+    )
+
+
+def open_coordination(
+    settings: SettingsLike | None = None,
+    *,
+    engine: str | None = None,
+    endpoints: str | Sequence[str] | None = None,
+    require: str | Sequence[str] | None = None,
+    **options: Any,
+) -> Opener[DistributedCoordinationService]:
+    """Give an async context manager of an open coordination service.
+
+    The arguments are those of :func:`open_config_database`, but for the schema.
+
+    :raises ConfigurationError: at once, for whatever is wrong with them; nothing is contacted yet.
+    """
+    return Opener(
+        _resolved(
+            Kind.COORDINATION,
+            settings,
+            engine=engine,
+            endpoints=endpoints,
+            require=require,
+            **options,
+        )
+    )
+
+
+def _resolved(kind: Kind, settings: SettingsLike | None, **arguments: Any) -> Resolved:
     given = {name: value for name, value in arguments.items() if value is not None}
     read = settings_from({} if settings is None else settings, os.environ)
-    return Opener(resolve(Kind.CONFIG_DATABASE, read.over(Kind.CONFIG_DATABASE, given)))
+    return resolve(kind, read.over(kind, given))
 
 
 class Backends:
@@ -107,9 +175,7 @@ class Backends:
 
     def __init__(self, settings: Settings) -> None:
         self._openers: dict[Kind, Opener[Any]] = {
-            kind: Opener(resolve(kind, settings))
-            for kind in (Kind.CONFIG_DATABASE,)
-            if settings.has(kind)
+            kind: Opener(resolve(kind, settings)) for kind in Kind if settings.has(kind)
         }
         self._backends: dict[Kind, Any] = {}
         self._stack = AsyncExitStack()
@@ -122,6 +188,24 @@ class Backends:
         """
         database: ConfigDatabase = self._backend(Kind.CONFIG_DATABASE)
         return database
+
+    @property
+    def broker(self) -> MessageBroker:
+        """The message broker.
+
+        :raises ConfigurationError: the settings have no section for it.
+        """
+        broker: MessageBroker = self._backend(Kind.MESSAGE_BROKER)
+        return broker
+
+    @property
+    def coordination(self) -> DistributedCoordinationService:
+        """The coordination service.
+
+        :raises ConfigurationError: the settings have no section for it.
+        """
+        coordination: DistributedCoordinationService = self._backend(Kind.COORDINATION)
+        return coordination
 
     def _backend(self, kind: Kind) -> Any:
         if kind not in self._openers:

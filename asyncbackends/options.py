@@ -6,7 +6,16 @@ import msgspec
 
 from asyncbackends.schema import Schema
 
-__all__ = ("BackendOptions", "DatabaseOptions", "Namespace", "Seconds", "Secret", "ServerOptions")
+__all__ = (
+    "BackendOptions",
+    "BrokerOptions",
+    "CoordinationOptions",
+    "DatabaseOptions",
+    "Namespace",
+    "Seconds",
+    "Secret",
+    "ServerOptions",
+)
 
 Seconds: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=86400)]
 Namespace: TypeAlias = Annotated[str, msgspec.Meta(pattern="^([A-Za-z][A-Za-z0-9_]{0,39})?$")]
@@ -73,3 +82,29 @@ class DatabaseOptions(BackendOptions, frozen=True, kw_only=True):
     """legacy permits what OpenContrail's database layer permitted: duplicate names, dangling refs."""
     watch_history: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     """So many of the last changes are kept for ``watch(since=)``."""
+
+
+class BrokerOptions(BackendOptions, frozen=True, kw_only=True):
+    """Options of every message broker."""
+
+    exchange: str | None = None
+    """Where ``publish`` without an exchange goes, and what ``consume`` reads from."""
+    queue: str | None = None
+    """The queue that ``consume`` reads from; None is a private one."""
+    outbox_messages: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    """So many messages wait at most for the broker's confirm."""
+    outbox_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 16 * 1024 * 1024
+    """So many bytes wait at most for the broker's confirm."""
+    max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000_000
+    """The body of a message and its headers, checked before it is sent."""
+    clock_skew: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
+    """A consumer drops what is more than these seconds past its expiry by its own clock."""
+
+
+class CoordinationOptions(BackendOptions, frozen=True, kw_only=True):
+    """Options of every coordination service."""
+
+    session_ttl: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 10.0
+    """Seconds without a renewal after which the service ends the session; it may grant more."""
+    fence_epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
+    """Raise it when the service is replaced, wiped or restored: its tokens may begin anew."""

@@ -14,7 +14,7 @@ pytest_plugins = ("pytester", "tests.leaks", "tests.promises.plugin")
 # A distribution of its own, with tests of its own.
 collect_ignore = ["packaging/offtree"]
 
-RESOLVING = ("open_config_database", "open_backends")
+RESOLVING = ("open_backends", "open_config_database", "open_coordination", "open_message_broker")
 DUMPS = "ASYNCBACKENDS_TEST_DUMPS"
 
 # How long one example takes says more about the machine than about the rule.

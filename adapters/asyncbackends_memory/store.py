@@ -3,13 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
-from asyncbackends.errors import ConfigurationError
 from asyncbackends.protocols.values import Change
 from asyncbackends.schema import Schema
+from asyncbackends_memory.sharing import Sharing
 
 __all__ = ("Ref", "Row", "Store", "Unit", "store")
 
@@ -51,9 +51,7 @@ class KvRow(msgspec.Struct, frozen=True):
 class Store:
     """All tables of one name. Only a :class:`Unit` changes them."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.openers = 0
+    def __init__(self) -> None:
         self.schema: Schema | None = None
         self.revision = 0
         self.compacted = 0
@@ -151,7 +149,7 @@ class Unit:
         self.store.revision = self._revision
 
 
-_stores: dict[tuple[str, str], Store] = {}
+_stores: Final = Sharing(lambda _: Store())
 
 
 def store(name: str, namespace: str) -> tuple[Store, Callable[[], None]]:
@@ -159,25 +157,10 @@ def store(name: str, namespace: str) -> tuple[Store, Callable[[], None]]:
 
     :raises ConfigurationError: another event loop has it open.
     """
-    loop, key = asyncio.get_running_loop(), (name, namespace)
-    found = _stores.get(key)
-    if found is None:
-        found = _stores[key] = Store(loop)
-    elif found.loop is not loop:
-        if not found.loop.is_closed():
-            message = (
-                f"the memory engine {name!r} is open in another event loop; "
-                f"give this one another name as its endpoint"
-            )
-            raise ConfigurationError(message)
-        # Its loop ended without a shutdown: nobody can reach what it held.
-        found = _stores[key] = Store(loop)
-    found.openers += 1
+    found, let_go = _stores.enter(name, namespace)
 
     def leave() -> None:
-        found.openers -= 1
         found.wake()
-        if found.openers == 0 and _stores.get(key) is found:
-            del _stores[key]
+        let_go()
 
     return found, leave

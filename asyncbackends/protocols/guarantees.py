@@ -31,6 +31,30 @@ class Guarantee(enum.StrEnum):
     FENCED_PER_OBJECT = "fenced_per_object"
     """A write with a stale fence is refused if the object has seen a higher one."""
 
+    ORDERED_PER_PUBLISHER = "ordered_per_publisher"
+    """First deliveries of one publisher's messages to one exchange are in the order of publishing."""
+    REDELIVERS_UNACKED = "redelivers_unacked"
+    """A delivery that was not acked comes again, to another consumer too, when its link is gone."""
+    SERVER_DEDUPE = "server_dedupe"
+    """Publishing a message id again within the dedupe window stores nothing."""
+    EXACT_DELIVERY_COUNT = "exact_delivery_count"
+    """``delivery_count`` is exact, not a lower bound."""
+    MANDATORY_EXACT = "mandatory_exact"
+    """A ``mandatory`` message raises UnroutableError if, and only if, no queue took it."""
+    DIRECT_ROUTING = "direct_routing"
+    """Exchanges of kind ``direct`` pass a message to the queues bound with its routing key alone."""
+
+    LINEARIZABLE_READS = "linearizable_reads"
+    """A read sees every write that anybody was told of before the read began."""
+    ATOMIC_TRANSACTIONS = "atomic_transactions"
+    """A transaction over several nodes is applied as a whole or not at all."""
+    ATOMIC_RECURSIVE_DELETE = "atomic_recursive_delete"
+    """A recursive delete takes a node and all below it away at once."""
+    EXPIRING_SESSIONS = "expiring_sessions"
+    """The ephemeral nodes of a client that is gone vanish when its session has expired."""
+    FENCING_TOKENS = "fencing_tokens"
+    """The order of a contender is higher than that of every one before it on the path."""
+
     SHARED_BETWEEN_PROCESSES = "shared_between_processes"
     """Several processes work on the same data."""
     SURVIVES_PROCESS_KILL = "survives_process_kill"
@@ -47,10 +71,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What an engine can take; None is no limit. Checked before anything is sent."""
 
     value_bytes: int | None = None
-    """One property, element, ref attribute or stored value, as JSON."""
+    """One property, element, ref attribute or stored value, as JSON; the value of one node."""
     object_bytes: int | None = None
     """All properties, elements and refs of one object, as JSON."""
     message_bytes: int | None = None
+    """The body of a message and its headers."""
     batch_operations: int | None = None
     transaction_operations: int | None = None
     fq_name_bytes: int = 1024

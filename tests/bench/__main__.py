@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("memory", "sqlite")
+BENCHMARKS = ("memory", "sqlite", "broker", "coordination")
 
 
 def main(names: list[str]) -> int:

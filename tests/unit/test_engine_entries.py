@@ -8,7 +8,7 @@ from asyncbackends.registry import Engine
 from tests.engines import engine_entries
 
 
-@pytest.mark.parametrize("entry", engine_entries(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", engine_entries(), ids=lambda entry: entry.value)
 def test_entry_point_names_the_engine_also_after_its_driver_is_loaded(entry: EntryPoint) -> None:
     """A submodule of the same name would take the engine's place in the package."""
     engine = entry.load()

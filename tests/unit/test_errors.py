@@ -5,6 +5,7 @@ import pytest
 from asyncbackends import errors
 from asyncbackends.errors import BackendError
 from asyncbackends.narrowing import is_list
+from asyncbackends.protocols.values import Gap
 
 ALL = [getattr(errors, name) for name in errors.__all__]
 RETRYABLE = {
@@ -12,7 +13,11 @@ RETRYABLE = {
     errors.ConnectionLostError,
     errors.OperationTimeoutError,
     errors.WriteContentionError,
+    errors.OutboxFullError,
+    errors.PublishUnconfirmedError,
+    errors.LockNotAcquiredError,
 }
+UNKNOWN_OUTCOME = {errors.TransactionFailedError, errors.PublishUnconfirmedError}
 # What an error takes beside its message.
 ARGUMENTS: dict[type[BackendError], dict[str, object]] = {
     errors.NotSupportedError: {"feature": "atomic_batch"},
@@ -22,6 +27,10 @@ ARGUMENTS: dict[type[BackendError], dict[str, object]] = {
     errors.HasChildrenError: {"children": ["a"]},
     errors.StaleFenceError: {"name": "term", "fence": (1, 1), "highest": (1, 2)},
     errors.CompactedError: {"oldest": 5},
+    errors.DeclarationConflictError: {"name": "q", "expected": 1, "actual": 2},
+    errors.DeliveryGapError: {"gap": Gap("recreated")},
+    errors.MessageTooLargeError: {"size": 2, "limit": 1},
+    errors.PublishUnconfirmedError: {"message_id": "m"},
     errors.TransactionFailedError: {
         "index": 3,
         "error": errors.DanglingRefError("x", maybe_applied=True),
@@ -41,7 +50,7 @@ def test_every_error_says_the_same_things(kind: type[BackendError]) -> None:
     assert str(error) == "what happened"
     assert (error.engine, error.operation) == (None, None)
     assert error.retryable == (kind in RETRYABLE)
-    assert error.maybe_applied == (kind is errors.TransactionFailedError)
+    assert error.maybe_applied == (kind in UNKNOWN_OUTCOME)
     for name, value in ARGUMENTS.get(kind, {}).items():
         found = getattr(error, name)
         assert found == (tuple(value) if is_list(value) else value)
@@ -67,13 +76,22 @@ def test_error_is_also_the_builtin(kind: type[Exception], builtin: type[Exceptio
     [
         ("ConfigurationError", "UnknownEngine EngineUnavailable SchemaVersion"),
         ("ConnectionFailedError", "AuthenticationFailed TlsFailed"),
-        ("NotFoundError", "ObjectNotFound FqNameNotFound UseragentKeyNotFound"),
-        ("AlreadyExistsError", "ObjectExists FqNameTaken"),
+        (
+            "NotFoundError",
+            """ObjectNotFound FqNameNotFound UseragentKeyNotFound NodeNotFound QueueNotFound
+            ExchangeNotFound""",
+        ),
+        ("AlreadyExistsError", "ObjectExists FqNameTaken NodeExists"),
         (
             "ConflictError",
             """RevisionConflict StillReferenced HasChildren DanglingRef TransactionFailed
-            StaleFence WriteContention""",
+            StaleFence DeclarationConflict WriteContention""",
         ),
+        (
+            "PublishError",
+            "PublishRejected Unroutable MessageTooLarge OutboxFull PublishUnconfirmed",
+        ),
+        ("DeliveryError", "StaleDelivery AlreadySettled DeliveryGap"),
     ],
 )
 def test_tree_is_that_of_the_docstring(parent: str, children: str) -> None:

@@ -1,0 +1,207 @@
+"""Keeps one link to a broker open: endpoints in turn, with a back-off, until it must not try again."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+
+import anyio
+
+from asyncbackends.broker.backoff import Backoff
+from asyncbackends.clock import Clock
+from asyncbackends.errors import (
+    AuthenticationFailedError,
+    BackendError,
+    ConnectionFailedError,
+    ConnectionLostError,
+    TlsFailedError,
+)
+
+__all__ = ("Closable", "Generation", "Links")
+
+FINAL: Final = (AuthenticationFailedError, TlsFailedError)
+"""Errors after which no endpoint is tried again: a secret is not tried out on a server."""
+
+CLOSING: Final = 2.0
+"""Seconds that the clean end of a link may take."""
+
+
+class Closable(Protocol):
+    """What every link can do."""
+
+    async def close(self) -> None:
+        """End it."""
+        ...
+
+
+LinkT = TypeVar("LinkT", bound=Closable)
+
+
+class Generation:
+    """One life of a link: whether it is over, and why."""
+
+    def __init__(self, ended: Callable[["Generation", BackendError], None]) -> None:
+        self._ended = ended
+        self.error: BackendError | None = None
+
+    def lost(self, error: BackendError) -> None:
+        """See :class:`asyncbackends.broker.wire.LinkEvents`."""
+        if self.error is None:
+            self.error = error
+            self._ended(self, error)
+
+
+class Links(Generic[LinkT]):
+    """The links of one sort, one after the other."""
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        dial: Callable[[str, Generation], Awaitable[LinkT]],
+        up: Callable[[LinkT], Awaitable[None]],
+        down: Callable[[], None],
+        changed: Callable[[str | None, BackendError | None], None],
+        mapped: Callable[[Exception], BackendError | None],
+        *,
+        connect_timeout: float,
+        backoff: Backoff,
+        clock: Clock,
+        logger: logging.Logger,
+    ) -> None:
+        self._endpoints = list(endpoints)
+        self._dial = dial
+        self._up = up
+        self._down = down
+        self._changed = changed
+        self._mapped = mapped
+        self._connect_timeout = connect_timeout
+        self._backoff = backoff
+        self._clock = clock
+        self._logger = logger
+        self._next = 0
+        self._generation: Generation | None = None
+        self._link: LinkT | None = None
+        self._gone = asyncio.Event()
+        self._there = asyncio.Event()
+
+    @property
+    def link(self) -> LinkT | None:
+        """The present link."""
+        return self._link
+
+    async def wait(self, seconds: float) -> LinkT:
+        """Give the link, when there is one.
+
+        :raises ConnectionLostError: there is none in time.
+        """
+        if self._link is None:
+            try:
+                async with asyncio.timeout(seconds):
+                    while self._link is None:
+                        await self._there.wait()
+            except TimeoutError:
+                message = f"there was no link to the message broker for {seconds:g} s"
+                raise ConnectionLostError(message) from None
+        return self._link
+
+    async def first(self) -> None:
+        """Try every endpoint once, each with its share of ``connect_timeout``.
+
+        :raises ConnectionFailedError: none can be used; or at once one of the final kinds.
+        """
+        failures: list[str] = []
+        error: BackendError | None = None
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._connect_timeout
+        for left in range(len(self._endpoints), 0, -1):
+            endpoint = self._endpoints[self._next]
+            try:
+                await self._open(endpoint, (end - loop.time()) / left)
+            except FINAL:
+                raise
+            except BackendError as failed:
+                error = failed
+                failures.append(f"{endpoint}: {failed}")
+                self._next = (self._next + 1) % len(self._endpoints)
+            else:
+                return
+        if len(failures) == 1 and error is not None:
+            raise error
+        message = f"no endpoint of the message broker can be used: {'; '.join(failures)}"
+        raise ConnectionFailedError(message) from error
+
+    async def run(self) -> None:
+        """Open a new link whenever one is lost, until an error that is final is raised."""
+        while True:
+            await self._gone.wait()
+            tries = 1
+            while self._link is None:
+                await self._clock.sleep(self._backoff.full_jitter(tries))
+                endpoint = self._endpoints[self._next]
+                try:
+                    await self._open(endpoint, self._connect_timeout)
+                except FINAL:
+                    raise
+                except BackendError as error:
+                    self._logger.debug("no link to %s: %s", endpoint, type(error).__name__)
+                    self._next = (self._next + 1) % len(self._endpoints)
+                    tries += 1
+
+    async def _open(self, endpoint: str, seconds: float) -> None:
+        generation = Generation(self._lost)
+        link: LinkT | None = None
+        opened = False
+        try:
+            async with asyncio.timeout(seconds):
+                link = await self._dial(endpoint, generation)
+                self._generation = generation
+                await self._up(link)
+            opened = generation.error is None
+        except TimeoutError as error:
+            if isinstance(error, BackendError):
+                raise
+            message = f"{endpoint} did not answer within {seconds:.3g} s"
+            raise ConnectionFailedError(message) from error
+        except BackendError:
+            raise
+        except Exception as error:
+            ours = self._mapped(error)
+            if ours is None:
+                raise
+            raise ours from error
+        finally:
+            if not opened:
+                self._generation = None
+                self._down()
+                if link is not None:
+                    await self._closed(link)
+        if generation.error is not None:
+            raise generation.error
+        self._link = link
+        self._gone.clear()
+        self._there.set()
+        self._changed(endpoint, None)
+
+    def _lost(self, generation: Generation, error: BackendError) -> None:
+        if generation is self._generation and self._link is not None:
+            self._link = None
+            self._generation = None
+            self._there.clear()
+            self._gone.set()
+            self._down()
+            self._changed(None, error)
+
+    async def close(self) -> None:
+        """End the present link."""
+        link, self._link, self._generation = self._link, None, None
+        self._there.clear()
+        if link is not None:
+            self._down()
+            await self._closed(link)
+
+    async def _closed(self, link: LinkT) -> None:
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING):
+                await link.close()
+        except BackendError as error:
+            self._logger.debug("the end of a link was not clean: %s", type(error).__name__)

@@ -1,0 +1,265 @@
+"""The seam between the broker core and an engine: what an engine has to supply, and no more.
+
+A link is one generation of a connection: it is opened by :class:`Wire`, lives until it is closed
+or calls ``lost`` once, and is never used again. Publishing and consuming have links of their own,
+so that a broker that blocks publishers does not stop acks. All calls happen in one event loop.
+Driver errors that leave a coroutine are mapped by :meth:`Wire.error`; methods that are no
+coroutines never raise, they report a broken link by ``lost``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from asyncbackends.clock import Clock
+from asyncbackends.errors import BackendError
+from asyncbackends.protocols.backend import ServerInfo
+from asyncbackends.protocols.guarantees import Guarantee
+from asyncbackends.protocols.messages import ExchangeKind, QueueOptions
+from asyncbackends.protocols.values import Gap
+
+__all__ = (
+    "Answer",
+    "Consumer",
+    "ConsumerEvents",
+    "ConsumingLink",
+    "DeclaredQueue",
+    "ExchangeMaking",
+    "IncomingMessage",
+    "LinkEvents",
+    "OutgoingMessage",
+    "PublishingEvents",
+    "PublishingLink",
+    "QueueDeclaration",
+    "Verdict",
+    "Wire",
+)
+
+Verdict: TypeAlias = Literal["ack", "again"]
+
+
+class OutgoingMessage(msgspec.Struct, frozen=True):
+    """A message as it is sent, and sent again."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    is_json: bool
+    headers: Mapping[str, str]
+    """The user's and the core's own, which begin with ``ab-``; they come back as they are."""
+    message_id: str
+    correlation_id: str | None
+    reply_to: str | None
+    timestamp: float
+    """Seconds since 1970 UTC."""
+    expires_at: float | None
+    """Seconds since 1970 UTC; an engine may let its broker drop the message from then on."""
+    mandatory: bool
+
+
+class IncomingMessage(msgspec.Struct, frozen=True):
+    """A message as it came; a foreign one lacks what its publisher did not say."""
+
+    token: Any
+    """By this the engine knows the delivery when it is settled."""
+    exchange: str
+    routing_key: str
+    body: bytes
+    headers: Mapping[str, str]
+    message_id: str | None
+    correlation_id: str | None
+    reply_to: str | None
+    timestamp: float | None
+    expires_at: float | None
+    redelivered: bool
+    delivery_count: int
+    """1 or more, this one included."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What becomes of a delivery: it is done with, or comes again after ``delay`` seconds."""
+
+    token: Any
+    verdict: Verdict
+    delay: float = 0.0
+
+
+class LinkEvents(Protocol):
+    """What a link tells the core."""
+
+    def lost(self, error: BackendError) -> None:
+        """The link is gone; it calls nothing after this."""
+        ...
+
+
+class PublishingEvents(LinkEvents, Protocol):
+    """What a publishing link tells the core.
+
+    Messages are numbered on each link from 1 in the order in which they were sent.
+    """
+
+    def confirmed(self, number: int, up_to: bool = False) -> None:
+        """A message is stored, or with ``up_to`` every one to that number that has no answer yet."""
+        ...
+
+    def refused(self, number: int, error: BackendError) -> None:
+        """A message is not stored, for sure."""
+        ...
+
+    def writable(self) -> None:
+        """The link takes messages again after ``writable`` was False."""
+        ...
+
+    def blocked(self, reason: str | None) -> None:
+        """The broker takes no messages for now; None: it takes them again."""
+        ...
+
+    def closed_by_server(self, error: BackendError) -> None:
+        """As ``lost``, but one of the messages without an answer was the cause."""
+        ...
+
+
+class ConsumerEvents(Protocol):
+    """What a consumer tells the core."""
+
+    def received(self, messages: Sequence[IncomingMessage]) -> None:
+        """Messages came, in the order of the queue."""
+        ...
+
+    def gap(self, gap: Gap) -> None:
+        """The queue has lost messages, and goes on."""
+        ...
+
+    def cancelled(self) -> None:
+        """The queue is gone while the link is not; nothing comes any more."""
+        ...
+
+
+class QueueDeclaration(msgspec.Struct, frozen=True):
+    """A queue as it should be."""
+
+    name: str
+    exchange: str
+    options: QueueOptions
+    routing_keys: tuple[str, ...] = ()
+    private_ttl: float | None = None
+    """The queue is private, and goes so many seconds after its last consumer."""
+
+
+class DeclaredQueue(msgspec.Struct, frozen=True):
+    """A queue as it is."""
+
+    options: QueueOptions
+    created: bool
+    """It was not there before."""
+
+
+class ExchangeMaking(Protocol):
+    """What links of both sorts can do."""
+
+    async def create_exchange(self, name: str, *, durable: bool, kind: ExchangeKind) -> None:
+        """See :meth:`asyncbackends.MessageBroker.create_exchange`."""
+        ...
+
+
+class PublishingLink(ExchangeMaking, Protocol):
+    """A connection for messages out."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether ``send`` may be called: buffers have room and the broker does not block."""
+        ...
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Hand messages over, best as one write; answers come as events, also during the call."""
+        ...
+
+    async def close(self) -> None:
+        """End it; nothing is told any more from the call on."""
+        ...
+
+
+class Consumer(Protocol):
+    """A consumer of one queue on one link."""
+
+    def settle(self, answers: Sequence[Answer]) -> None:
+        """Hand answers over, best as one write."""
+        ...
+
+    async def close(self) -> None:
+        """End it: what is unsettled goes back, nothing is told any more from the call on."""
+        ...
+
+
+class ConsumingLink(ExchangeMaking, Protocol):
+    """A connection for messages in and for declarations."""
+
+    async def server_info(self) -> ServerInfo:
+        """Ask the broker who it is."""
+        ...
+
+    async def delete_exchange(self, name: str) -> None:
+        """See :meth:`asyncbackends.MessageBroker.delete_exchange`."""
+        ...
+
+    async def declare_queue(self, queue: QueueDeclaration, *, must_match: bool) -> DeclaredQueue:
+        """Make a queue if it is missing, and bind its routing keys in any case.
+
+        :param must_match: one that is there must have the same options; otherwise they are taken
+            as they are.
+        :raises ExchangeNotFoundError: there is no such exchange.
+        :raises DeclarationConflictError: it is on another exchange, or does not match.
+        """
+        ...
+
+    async def delete_queue(self, name: str) -> None:
+        """See :meth:`asyncbackends.MessageBroker.delete_queue`."""
+        ...
+
+    async def consume(self, queue: str, prefetch: int, events: ConsumerEvents) -> Consumer:
+        """Begin to consume; at most ``prefetch`` deliveries are unsettled at a time.
+
+        :raises QueueNotFoundError: it went away since it was declared.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End it with its consumers; nothing is told any more from the call on."""
+        ...
+
+
+class Wire(Protocol):
+    """An engine's way to its broker."""
+
+    @property
+    def clock(self) -> Clock:
+        """What the core takes the time from."""
+        ...
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        """What holds, options and server version considered."""
+        ...
+
+    def error(self, exc: Exception) -> BackendError | None:
+        """Give our error for a driver's, None for what is not the driver's."""
+        ...
+
+    async def open_publishing(self, endpoint: str, events: PublishingEvents) -> PublishingLink:
+        """Connect for publishing.
+
+        :raises ConnectionFailedError: or one of its kinds that is never retried.
+        """
+        ...
+
+    async def open_consuming(self, endpoint: str, events: LinkEvents) -> ConsumingLink:
+        """Connect for consuming.
+
+        :raises ConnectionFailedError: or one of its kinds that is never retried.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of what the links shared; called once, after the last of them was closed."""
+        ...

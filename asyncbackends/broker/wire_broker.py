@@ -1,0 +1,388 @@
+"""A message broker made of an engine's wire: see :class:`asyncbackends.MessageBroker`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from secrets import token_hex
+from typing import Any, Generic, TypeVar
+
+from asyncbackends.broker.backoff import Backoff
+from asyncbackends.broker.composing import (
+    Composer,
+    checked_name,
+    checked_timeout,
+    sorted_routing_keys,
+)
+from asyncbackends.broker.connections import Connections
+from asyncbackends.broker.consumption import Consumption
+from asyncbackends.broker.delivery import Delivery
+from asyncbackends.broker.flow import FlowContext, SeenIds
+from asyncbackends.broker.outbox import Outbox, OutboxReceipt
+from asyncbackends.broker.subscription import QueueSubscription
+from asyncbackends.broker.wire import ConsumingLink, QueueDeclaration, Wire
+from asyncbackends.coercion import changed_options
+from asyncbackends.errors import (
+    BackendClosedError,
+    BackendError,
+    ConfigurationError,
+    NotSupportedError,
+)
+from asyncbackends.observability import LinkStates, Seam
+from asyncbackends.options import BrokerOptions
+from asyncbackends.owner import Owner
+from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, Kind, ServerInfo
+from asyncbackends.protocols.guarantees import Guarantee, Limits
+from asyncbackends.protocols.message_broker import OnGap, Subscription
+from asyncbackends.protocols.messages import (
+    ExchangeKind,
+    Message,
+    QueueOptions,
+    Receipt,
+    SubscribeOptions,
+)
+
+__all__ = ("WireBroker",)
+
+OptionsT = TypeVar("OptionsT", bound=BrokerOptions)
+ResultT = TypeVar("ResultT")
+
+RECONNECT = Backoff(0.05, 5.0)
+
+
+class WireBroker(Generic[OptionsT]):
+    """Implements :class:`asyncbackends.MessageBroker` over whatever wire."""
+
+    def __init__(
+        self,
+        engine: str,
+        endpoints: Sequence[str],
+        options: OptionsT,
+        make_wire: Callable[[Sequence[str], OptionsT], Wire],
+        *,
+        guarantees: frozenset[Guarantee],
+        reconnect: Backoff = RECONNECT,
+    ) -> None:
+        self._engine = engine
+        self._endpoints = tuple(endpoints)
+        self._options = options
+        self._make_wire = make_wire
+        self._guarantees = guarantees
+        self._reconnect = reconnect
+        self._seam = Seam(Kind.MESSAGE_BROKER, engine, self._error)
+        self._links = LinkStates(self._seam)
+        self._owner = Owner(f"message broker ({engine}, {', '.join(endpoints)})")
+        self._closing = False
+        self._wire: Wire | None = None
+        self._default: QueueSubscription | None = None
+        self._opening_default = asyncio.Lock()
+
+    def _error(self, exc: Exception) -> BackendError | None:
+        return None if self._wire is None else self._wire.error(exc)
+
+    @property
+    def engine(self) -> str:
+        return self._engine
+
+    @property
+    def guarantees(self) -> frozenset[Guarantee]:
+        return self._guarantees if self._wire is None else self._wire.guarantees
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(message_bytes=self._options.max_message_bytes)
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._links.status.state
+
+    def states(self) -> AbstractAsyncContextManager[AsyncIterator[ConnectionStatus]]:
+        return self._links.watch()
+
+    # The two ends.
+
+    async def connect(self, **params: Any) -> None:
+        if self._owner.started:
+            message = "the message broker was connected already; make another one"
+            raise ConfigurationError(message)
+        self._options = changed_options(self._options, params)
+        await self._owner.start(self._open, self._close)
+
+    async def _open(self) -> None:
+        options = self._options
+        self._wire = wire = self._make_wire(self._endpoints, options)
+        self._composer = Composer(options.max_message_bytes, options.exchange)
+        self._outbox = Outbox(
+            wire.clock,
+            options.outbox_messages,
+            options.outbox_bytes,
+            dedupes=Guarantee.SERVER_DEDUPE in wire.guarantees,
+        )
+        self._connections = Connections(
+            self._endpoints,
+            wire,
+            options,
+            self._outbox,
+            self._links,
+            self._reconnect,
+            self._seam.logger,
+        )
+        self._consumption = Consumption(
+            self._connections.consuming,
+            operation_timeout=options.operation_timeout,
+            start=self._start,
+            seam=self._seam,
+        )
+        with self._seam("connect"):
+            await self._connections.open(self._consumption)
+        self._start(self._connections.publishing.run())
+        self._start(self._connections.consuming.run())
+        if options.queue is not None:
+            await self._default_subscription()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something in the owner's task group, as long as there is one."""
+        if self._owner.group is None:
+            work.close()
+        else:
+            self._owner.group.start_soon(_run, work)
+
+    async def shutdown(self, *, grace: float = 5.0) -> None:
+        if self._owner.started and self._wire is not None and not self._closing:
+            self._closing = True
+            began = asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(grace):
+                    await self._outbox.flush(grace + 1)
+            except TimeoutError:
+                self._seam.logger.warning(
+                    "%d messages were not confirmed before the end", len(self._outbox)
+                )
+            grace = max(0.0, grace - (asyncio.get_running_loop().time() - began))
+        await self._owner.stop(grace)
+
+    async def _close(self, grace: float) -> None:
+        if self._wire is not None:
+            failure = self._owner.failure
+            error = BackendClosedError(
+                "it was shut down" if failure is None else f"it failed: {failure}"
+            )
+            error.__cause__ = failure
+            await self._consumption.shut_down(error)
+            await self._connections.close()
+            self._outbox.close(error)
+            await self._wire.close()
+        self._links.set(ConnectionState.CLOSED)
+
+    def _check(self) -> None:
+        self._owner.check()
+        if self._closing:
+            message = f"the message broker ({self._engine}) is being shut down"
+            raise BackendClosedError(message)
+
+    # Exchanges and queues.
+
+    async def server_info(self) -> ServerInfo:
+        return await self._ask("server_info", lambda link: link.server_info())
+
+    async def create_exchange(
+        self, exchange_name: str, *, durable: bool = True, kind: ExchangeKind = "fanout"
+    ) -> None:
+        name = checked_name(exchange_name, "an exchange")
+        if kind == "direct":
+            self._require_routing()
+        await self._ask(
+            "create_exchange", lambda link: link.create_exchange(name, durable=durable, kind=kind)
+        )
+        self._connections.remember_exchange(name, durable=durable, kind=kind)
+
+    async def delete_exchange(self, exchange_name: str) -> None:
+        name = checked_name(exchange_name, "an exchange")
+        self._check()
+        self._connections.forget_exchange(name)
+        await self._ask("delete_exchange", lambda link: link.delete_exchange(name))
+
+    async def create_queue(
+        self,
+        exchange: str,
+        queue: str,
+        *,
+        options: QueueOptions | None = None,
+        routing_keys: Sequence[str] = (),
+    ) -> None:
+        declaration = QueueDeclaration(
+            checked_name(queue, "a queue"),
+            checked_name(exchange, "an exchange"),
+            options or QueueOptions(),
+            self._routing_keys(routing_keys),
+        )
+        await self._ask(
+            "create_queue", lambda link: link.declare_queue(declaration, must_match=True)
+        )
+
+    async def delete_queue(self, queue: str) -> None:
+        name = checked_name(queue, "a queue")
+        await self._ask("delete_queue", lambda link: link.delete_queue(name))
+
+    def _routing_keys(self, keys: Sequence[str]) -> tuple[str, ...]:
+        found = sorted_routing_keys(keys)
+        if found:
+            self._require_routing()
+        return found
+
+    def _require_routing(self) -> None:
+        if Guarantee.DIRECT_ROUTING not in self.guarantees:
+            message = f"the message broker engine {self._engine!r} has no exchanges of kind direct"
+            raise NotSupportedError(message, feature="routing")
+
+    async def _ask(
+        self, operation: str, ask: Callable[[ConsumingLink], Awaitable[ResultT]]
+    ) -> ResultT:
+        with self._seam(operation):
+            self._check()
+            return await self._connections.ask(operation, ask)
+
+    # Publishing.
+
+    async def publish(
+        self,
+        message: Message,
+        *,
+        exchange: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        message_id: str | None = None,
+        expiration: float | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        routing_key: str = "",
+        mandatory: bool = False,
+        timeout: float = 30.0,
+    ) -> str:
+        with self._seam("publish"):
+            self._check()
+            outgoing, size = self._composer.message(
+                message,
+                self._outbox.now(),
+                exchange=exchange,
+                headers=headers,
+                message_id=message_id,
+                expiration=expiration,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+                routing_key=routing_key,
+                mandatory=mandatory,
+            )
+            return await self._outbox.publish(outgoing, size, checked_timeout(timeout))
+
+    def publish_nowait(
+        self,
+        message: Message,
+        *,
+        exchange: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        message_id: str | None = None,
+        expiration: float | None = None,
+        correlation_id: str | None = None,
+        reply_to: str | None = None,
+        routing_key: str = "",
+        mandatory: bool = False,
+    ) -> Receipt:
+        with self._seam("publish_nowait"):
+            self._check()
+            outgoing, size = self._composer.message(
+                message,
+                self._outbox.now(),
+                exchange=exchange,
+                headers=headers,
+                message_id=message_id,
+                expiration=expiration,
+                correlation_id=correlation_id,
+                reply_to=reply_to,
+                routing_key=routing_key,
+                mandatory=mandatory,
+            )
+            return OutboxReceipt(self._outbox, self._outbox.put(outgoing, size))
+
+    async def flush(self, timeout: float = 30.0) -> None:
+        with self._seam("flush"):
+            self._check()
+            await self._outbox.flush(checked_timeout(timeout))
+            failures = self._outbox.failures()
+        if failures:
+            message = f"{len(failures)} messages were not stored, or nobody knows"
+            raise ExceptionGroup(message, failures)
+
+    @property
+    def pending(self) -> int:
+        self._owner.check()
+        return len(self._outbox)
+
+    # Consuming.
+
+    def subscribe(
+        self,
+        exchange: str | None = None,
+        queue: str | None = None,
+        *,
+        options: SubscribeOptions | None = None,
+        routing_keys: Sequence[str] = (),
+        on_gap: OnGap | None = None,
+    ) -> AbstractAsyncContextManager[Subscription]:
+        self._check()
+        return self._subscription(exchange, queue, options, routing_keys, on_gap)
+
+    def _subscription(
+        self,
+        exchange: str | None,
+        queue: str | None,
+        options: SubscribeOptions | None,
+        routing_keys: Sequence[str],
+        on_gap: OnGap | None,
+    ) -> QueueSubscription:
+        assert self._wire is not None  # noqa: S101  # an owner that is open has made it
+        options = options or SubscribeOptions()
+        clock = self._wire.clock
+        name = f"private.{token_hex(12)}" if queue is None else checked_name(queue, "a queue")
+        source = self._composer.exchange(exchange)
+        declaration = QueueDeclaration(
+            name,
+            source,
+            QueueOptions(),
+            self._routing_keys(routing_keys),
+            options.private_ttl if queue is None else None,
+        )
+        context = FlowContext(
+            queue_name=name,
+            queue=queue,
+            exchange=source,
+            options=options,
+            seen=SeenIds(options.dedupe_window, clock),
+            outbox=self._outbox,
+            clock=clock,
+            clock_skew=self._options.clock_skew,
+            logger=self._seam.logger,
+        )
+        return QueueSubscription(self._consumption, declaration, context, on_gap)
+
+    async def consume(self) -> Delivery | None:
+        with self._seam("consume"):
+            self._check()
+            if self._default is None:
+                await self._default_subscription()
+            assert self._default is not None  # noqa: S101  # it was opened just now
+            return await self._default.take_now()
+
+    async def _default_subscription(self) -> None:
+        async with self._opening_default:
+            if self._default is None:
+                options = self._options
+                default = self._subscription(options.exchange, options.queue, None, (), None)
+                await self._consumption.open(default)
+                self._default = default
+
+    async def ack(self, message: Delivery) -> None:
+        with self._seam("ack"):
+            await message.ack()
+
+
+async def _run(work: Coroutine[Any, Any, None]) -> None:
+    await work

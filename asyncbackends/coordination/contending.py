@@ -1,0 +1,36 @@
+"""Names of contenders' entries, and their tickets."""
+
+import re
+from typing import Final
+from uuid import uuid4
+
+from asyncbackends.coordination.paths import checked_path, child, name, parent
+from asyncbackends.protocols.nodes import NodeStat, Ticket
+from asyncbackends.protocols.values import Fence
+
+__all__ = ("is_entry", "new_entry", "ticket_of")
+
+ENTRY: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def new_entry(path: str) -> str:
+    """Give the path of an entry that nobody has made, for a contender on ``path``.
+
+    :raises InvalidRequestError: ``path`` is none, or too long to have one below it.
+    """
+    return checked_path(child(checked_path(path), uuid4().hex))
+
+
+def is_entry(stat: NodeStat) -> bool:
+    """Say whether a node is a contender's entry, not some other child."""
+    return stat.ephemeral_owner is not None and ENTRY.fullmatch(name(stat.path)) is not None
+
+
+def ticket_of(stat: NodeStat, namespace: str, epoch: int) -> Ticket:
+    """Give the ticket that an entry stands for; its order is the revision that made it.
+
+    :param epoch: the option ``fence_epoch``.
+    """
+    order = stat.created_revision
+    fence = Fence(f"{namespace}{parent(stat.path)}", epoch, order)
+    return Ticket(stat.path, order, stat.ephemeral_owner or "", fence)

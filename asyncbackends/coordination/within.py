@@ -1,0 +1,47 @@
+"""A bound on a block by a clock that may be turned by hand."""
+
+from types import TracebackType
+from typing import Self
+
+import anyio
+
+from asyncbackends.clock import Clock, Timer
+
+__all__ = ("Within",)
+
+
+class Within:
+    """Ends its block when so many seconds of a clock have passed, or when it is told to.
+
+    Nothing is raised; ``ended`` says afterwards whether the block was ended before it was through.
+    """
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._scope = anyio.CancelScope()
+        self._timer: Timer | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the block was ended before it was through."""
+        return self._scope.cancelled_caught
+
+    def end(self) -> None:
+        """End the block now."""
+        self._scope.cancel()
+
+    def __enter__(self) -> Self:
+        self._scope.__enter__()
+        self._timer = self._clock.call_later(max(0.0, self._seconds), self._scope.cancel)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if self._timer is not None:
+            self._timer.cancel()
+        return self._scope.__exit__(exc_type, exc, traceback)
