@@ -288,3 +288,26 @@ async def test_a_broker_is_open_in_one_loop_at_a_time(faults: BrokerFaults) -> N
         with pytest.raises(ConfigurationError, match="another event loop"):
             await asyncio.to_thread(open_elsewhere)
     await asyncio.to_thread(open_elsewhere)
+
+
+async def test_lost_messages_are_a_gap_before_what_comes_after() -> None:
+    gaps: list[Gap] = []
+
+    async def note(gap: Gap) -> None:
+        gaps.append(gap)
+
+    async with open_message_broker(engine="memory", endpoints="loses") as broker:
+        await broker.create_exchange("events")
+        await broker.create_queue("events", "work")
+        await broker.publish({"number": 1}, exchange="events")
+        broker_faults("loses").lose_messages("work")
+        async with broker.subscribe("events", "work", on_gap=note) as deliveries:
+            await broker.publish({"number": 2}, exchange="events")
+            delivery = await deliveries.get(5)
+            assert delivery["number"] == 2
+            broker_faults("loses").lose_messages("work")
+            await broker.publish({"number": 3}, exchange="events")
+            later = await deliveries.get(5)
+            assert (later["number"], gaps, deliveries.gaps) == (3, [Gap("overflow")], 1)
+            await delivery.ack()
+            await later.ack()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from asyncbackends.broker.wire import Answer, ConsumerEvents, IncomingMessage
+from asyncbackends.protocols.values import Gap
 from asyncbackends_memory.messaging.queues import Entry, Queue
 
 __all__ = ("Arriving", "MemoryConsumer")
@@ -77,6 +78,11 @@ class MemoryConsumer:
         if self._open:
             self._end()
             soon(self._tell_cancelled)
+
+    def tell_gap(self) -> None:
+        """Tell it that messages were lost."""
+        if self._open:
+            self._events.gap(Gap("overflow"))
 
     def _tell_cancelled(self) -> None:
         if not self._closed:

@@ -41,6 +41,10 @@ class Broker(Protocol):
         """Empty a queue, and cancel its consumers."""
         ...
 
+    def lose_messages(self, name: str) -> None:
+        """Lose what waits in a queue, and tell its consumers."""
+        ...
+
     def delete_queue(self, name: str) -> None:
         """Take a queue away."""
         ...
@@ -167,6 +171,11 @@ class BrokerFaults:
         """Delete a queue and make it again: its messages are gone, its consumers cancelled."""
         for broker in self._brokers:
             broker.remake_queue(name)
+
+    def lose_messages(self, name: str) -> None:
+        """Lose what waits in a queue, which goes on: its consumers hear of a Gap."""
+        for broker in self._brokers:
+            broker.lose_messages(name)
 
     def delete_queue(self, name: str) -> None:
         """Delete a queue as a third party."""

@@ -196,13 +196,22 @@ class Queue:
             self._expiry.cancel()
             self._expiry = None
 
-    def empty(self) -> None:
-        """Lose all messages and consumers, who hear of it."""
+    def lose(self) -> None:
+        """Lose all messages that are not in progress; consumers hear of it."""
+        self._forget_messages()
+        for consumer in self._consumers:
+            self._turns.soon(consumer.tell_gap)
+
+    def _forget_messages(self) -> None:
         self._fresh.clear()
         self._returned.clear()
         for timer in self._delayed.values():
             timer.cancel()
         self._delayed.clear()
+
+    def empty(self) -> None:
+        """Lose all messages and consumers, who hear of it."""
+        self._forget_messages()
         consumers = tuple(self._consumers)
         self._consumers.clear()
         for consumer in consumers:

@@ -166,6 +166,11 @@ class Server:
             queue.empty()
             queue.touch()
 
+    def lose_messages(self, name: str) -> None:
+        """Lose what waits in a queue, and tell its consumers."""
+        if name in self._queues:
+            self._queues[name].lose()
+
     def restart(self, reason: str) -> None:
         """Break all links, and keep only what is durable."""
         self.lose_links(reason, publishing=True, consuming=True)

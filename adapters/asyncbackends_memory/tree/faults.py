@@ -15,6 +15,7 @@ Every opener of the memory engine under one name passes the same switchboard::
 
 import asyncio
 from typing import Final, Protocol
+from weakref import WeakSet
 
 from asyncbackends.clock import Clock, SystemClock
 from asyncbackends.coordination.pending import MAX_PENDING
@@ -59,7 +60,7 @@ class CoordinationFaults(Faults):
         """Tells the time of sessions, deadlines and delays; read when the first opener comes."""
         self.max_pending = MAX_PENDING
         """So many paths may have events that a watch has not given; read when one is made."""
-        self._stores: list[ServiceSide] = []
+        self._stores: WeakSet[ServiceSide] = WeakSet()
         self._events_to_lose = 0
         self._frozen = False
         self._thawed: asyncio.Event | None = None
@@ -101,11 +102,11 @@ class CoordinationFaults(Faults):
 
     def add_store(self, store: ServiceSide) -> None:
         """Let a store be reached; engine-side."""
-        self._stores.append(store)
+        self._stores.add(store)
 
     def remove_store(self, store: ServiceSide) -> None:
         """Take a store out again; engine-side."""
-        self._stores.remove(store)
+        self._stores.discard(store)
 
     def loses_event(self) -> bool:
         """Say whether an event is lost, once for each; engine-side."""
