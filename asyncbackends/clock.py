@@ -6,15 +6,36 @@ for what other machines read: timestamps and expiry in a message's header.
 
 import asyncio
 import heapq
+import math
 import time
 from collections.abc import Callable
 from itertools import count
 from typing import Final, Protocol
 
-__all__ = ("Clock", "ManualClock", "SystemClock", "Timer")
+from asyncbackends.errors import InvalidRequestError
 
+__all__ = ("Clock", "ManualClock", "SystemClock", "Timer", "checked_timeout")
+
+MAX_TIMEOUT: Final = 31_536_000.0
 # It goes on while the machine sleeps, so a lease is over after a suspend too.
 BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def checked_timeout(seconds: float, what: str = "timeout") -> float:
+    """Give seconds.
+
+    :raises InvalidRequestError: they are not finite and > 0.
+    """
+    if type(seconds) is float and 0 < seconds <= MAX_TIMEOUT:
+        return seconds
+    if (
+        isinstance(seconds, bool)
+        or not isinstance(seconds, (int, float))
+        or not (math.isfinite(seconds) and 0 < seconds <= MAX_TIMEOUT)
+    ):
+        text = f"{what} is a number of seconds, finite, > 0 and at most a year, not {seconds!r}"
+        raise InvalidRequestError(text)
+    return seconds
 
 
 class Timer(Protocol):
@@ -107,7 +128,7 @@ class ManualClock:
             self._now = max(self._now, due)
             timer.fire()
             await _settled()
-        self._now = end
+        self._now = max(self._now, end)
         await _settled()
 
 

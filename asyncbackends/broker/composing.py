@@ -1,6 +1,5 @@
 """What may be published and declared: arguments of the Protocol in, checked messages out. Pure."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -9,6 +8,7 @@ from secrets import token_hex
 from typing import Any, Final
 
 from asyncbackends.broker.wire import OutgoingMessage
+from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import InvalidRequestError, MessageTooLargeError
 from asyncbackends.object_model.values import json_text
 from asyncbackends.protocols.messages import Message
@@ -20,7 +20,6 @@ __all__ = (
     "checked_id",
     "checked_name",
     "checked_routing_key",
-    "checked_timeout",
     "json_body",
     "sorted_routing_keys",
 )
@@ -32,7 +31,6 @@ HEADER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # One line without blanks at its ends: what every broker's headers bring back unchanged.
 HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\u0085\u2028\u2029]*")
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,128}")
-MAX_TIMEOUT: Final = 31_536_000.0
 
 
 class Composer:
@@ -198,20 +196,3 @@ def checked_id(text: str, what: str) -> str:
         message = f"{what} is 1 to 128 printable ASCII characters, not {text[:80]!r}"
         raise InvalidRequestError(message)
     return text
-
-
-def checked_timeout(seconds: float, what: str = "timeout") -> float:
-    """Give seconds.
-
-    :raises InvalidRequestError: they are not finite and > 0.
-    """
-    if type(seconds) is float and 0 < seconds <= MAX_TIMEOUT:
-        return seconds
-    if (
-        isinstance(seconds, bool)
-        or not isinstance(seconds, (int, float))
-        or not (math.isfinite(seconds) and 0 < seconds <= MAX_TIMEOUT)
-    ):
-        text = f"{what} is a number of seconds, finite, > 0 and at most a year, not {seconds!r}"
-        raise InvalidRequestError(text)
-    return seconds

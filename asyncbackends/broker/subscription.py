@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
-from asyncbackends.broker.composing import checked_timeout
 from asyncbackends.broker.delivery import Delivery
 from asyncbackends.broker.flow import Flow, FlowContext
 from asyncbackends.broker.wire import DeclaredQueue, QueueDeclaration
+from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import BackendError, DeliveryGapError, OperationTimeoutError
 from asyncbackends.protocols.message_broker import OnGap
 from asyncbackends.protocols.values import Gap

@@ -10,7 +10,6 @@ from asyncbackends.broker.backoff import Backoff
 from asyncbackends.broker.composing import (
     Composer,
     checked_name,
-    checked_timeout,
     sorted_routing_keys,
 )
 from asyncbackends.broker.connections import Connections
@@ -20,6 +19,7 @@ from asyncbackends.broker.flow import FlowContext, SeenIds
 from asyncbackends.broker.outbox import Outbox, OutboxReceipt
 from asyncbackends.broker.subscription import QueueSubscription
 from asyncbackends.broker.wire import ConsumingLink, QueueDeclaration, Wire
+from asyncbackends.clock import checked_timeout
 from asyncbackends.coercion import changed_options
 from asyncbackends.errors import (
     BackendClosedError,

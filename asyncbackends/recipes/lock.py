@@ -3,10 +3,10 @@
 import asyncio
 from types import TracebackType
 
+from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import InvalidRequestError, LockNotAcquiredError, SessionLostError
 from asyncbackends.protocols.nodes import NodeValue
 from asyncbackends.recipes.holding import Place, PlaceBlock
-from asyncbackends.recipes.patience import checked_timeout
 from asyncbackends.recipes.waiting import Contending, first_place
 
 __all__ = ("Held", "Lock")
@@ -75,7 +75,7 @@ class Lock:
         :param timeout: seconds, finite and > 0; None waits without end.
         :raises LockNotAcquiredError: it was not to be had within ``timeout``; nothing is left.
         """
-        deadline = asyncio.timeout(checked_timeout(timeout))
+        deadline = asyncio.timeout(None if timeout is None else checked_timeout(timeout))
         try:
             async with deadline:
                 ticket, session = await first_place(self._coordination, self.path, self._value)

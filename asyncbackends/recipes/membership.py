@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 
+from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import (
     BackendError,
     InvalidRequestError,
@@ -14,7 +15,7 @@ from asyncbackends.errors import (
 from asyncbackends.protocols.coordination import Session
 from asyncbackends.protocols.values import Json
 from asyncbackends.recipes.holding import Block
-from asyncbackends.recipes.patience import checked_timeout, finished, patiently
+from asyncbackends.recipes.patience import finished, patiently
 from asyncbackends.recipes.seats import Seat
 
 __all__ = ("Joining", "Membership")
@@ -54,7 +55,7 @@ class Joining:
     def __init__(self, member: str, seat: Seat, timeout: float | None) -> None:
         self._membership = Membership(member, seat)
         self._seat = seat
-        self._timeout = checked_timeout(timeout)
+        self._timeout = None if timeout is None else checked_timeout(timeout)
         self._block = Block()
         self._rejoining: asyncio.Task[None] | None = None
         self._forget: Callable[[], None] | None = None

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
@@ -12,12 +11,11 @@ import anyio
 from asyncbackends.errors import (
     BackendClosedError,
     BackendError,
-    InvalidRequestError,
     OperationTimeoutError,
 )
 from asyncbackends.protocols.coordination import Session
 
-__all__ = ("checked_timeout", "clean_up", "finished", "patiently", "short_pause")
+__all__ = ("clean_up", "finished", "patiently", "short_pause")
 
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 1.0
@@ -27,18 +25,6 @@ SPARE: Final = 1.0
 ResultT = TypeVar("ResultT")
 
 _logger = logging.getLogger("asyncbackends.coordination")
-
-
-def checked_timeout(timeout: float | None) -> float | None:
-    """Give a timeout that can be waited for.
-
-    :raises InvalidRequestError: it is not None and not a finite number above 0.
-    """
-    usable = timeout is None or (isinstance(timeout, float | int) and 0 < timeout < math.inf)
-    if not usable:
-        message = f"timeout is a finite number of seconds above 0, or None, not {timeout!r}"
-        raise InvalidRequestError(message)
-    return timeout
 
 
 async def short_pause(longest: float = FIRST_PAUSE) -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncbackends.broker.composing import Composer, checked_name, checked_timeout
+from asyncbackends.broker.composing import Composer, checked_name
 from asyncbackends.broker.dead_letters import dead_letter, death_of, failure_text, fate
 from asyncbackends.broker.wire import IncomingMessage, OutgoingMessage
+from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import InvalidRequestError, MessageTooLargeError
 from asyncbackends.protocols.messages import Death, DeathReason, QueueOptions
 
