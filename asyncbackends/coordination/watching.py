@@ -53,11 +53,11 @@ def present_events(nodes: Iterable[Node]) -> list[NodeEvent]:
     was made, whatever happened to it since. Who goes on from there misses nothing. The root is
     left out: it was never made.
     """
-    stats = sorted(
+    made = sorted(
         (node for node in nodes if node.stat.path != ROOT),
         key=lambda node: node.stat.created_revision,
     )
     return [
         NodeEvent("created", node.stat.path, node.stat.created_revision, node.stat, node.value)
-        for node in stats
+        for node in made
     ]

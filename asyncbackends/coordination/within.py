@@ -3,9 +3,8 @@
 from types import TracebackType
 from typing import Self
 
-import anyio
-
 from asyncbackends.clock import Clock, Timer
+from asyncbackends.stopping import Stoppable
 
 __all__ = ("Within",)
 
@@ -19,21 +18,18 @@ class Within:
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
-        self._scope = anyio.CancelScope()
+        self._block = Stoppable()
         self._timer: Timer | None = None
-
-    @property
-    def ended(self) -> bool:
+        self.ended = False
         """Whether the block was ended before it was through."""
-        return self._scope.cancelled_caught
 
     def end(self) -> None:
         """End the block now."""
-        self._scope.cancel()
+        self._block.stop()
 
     def __enter__(self) -> Self:
-        self._scope.__enter__()
-        self._timer = self._clock.call_later(max(0.0, self._seconds), self._scope.cancel)
+        self._block.__enter__()
+        self._timer = self._clock.call_later(max(0.0, self._seconds), self._block.stop)
         return self
 
     def __exit__(
@@ -44,4 +40,5 @@ class Within:
     ) -> bool:
         if self._timer is not None:
             self._timer.cancel()
-        return self._scope.__exit__(exc_type, exc, traceback)
+        self.ended = self._block.__exit__(exc_type, exc, traceback)
+        return self.ended

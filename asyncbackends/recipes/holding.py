@@ -7,8 +7,8 @@ from asyncbackends.errors import BackendError
 from asyncbackends.protocols.coordination import Contention, Session, SessionLost
 from asyncbackends.protocols.nodes import Ticket
 from asyncbackends.protocols.values import Fence
-from asyncbackends.recipes.stopping import Stoppable
 from asyncbackends.recipes.waiting import withdrawn
+from asyncbackends.stopping import Stoppable
 
 __all__ = ("Block", "Place", "PlaceBlock")
 

@@ -15,7 +15,7 @@ from asyncbackends.protocols.coordination import (
 from asyncbackends.protocols.nodes import NodeValue, Ticket
 from asyncbackends.protocols.values import Gap
 from asyncbackends.recipes.patience import clean_up, patiently, short_pause
-from asyncbackends.recipes.stopping import Stoppable
+from asyncbackends.stopping import Stoppable
 
 __all__ = ("Contending", "first_place", "withdrawn")
 
