@@ -185,10 +185,10 @@ class Delivery(Mapping[str, Any]):
     async def reject(self, text: str = "") -> None:
         """Make the message a dead letter; without a dead letter exchange it is dropped.
 
-        A copy with a :class:`~asyncbackends.Death` is published, and when that is confirmed the
-        message is acked: it is never lost, and possibly there twice.
+        A copy with a :class:`~asyncbackends.protocols.messages.Death` is published, and when that
+        is confirmed the message is acked: it is never lost, and possibly there twice.
 
-        :param text: for :attr:`Death.text`.
+        :param text: for ``Death.text``.
         :raises AlreadySettledError: it was settled before.
         :raises StaleDeliveryError: its link is gone, and it will be delivered again.
         """

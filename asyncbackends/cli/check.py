@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from asyncbackends.cli.bystander import without_consuming
 from asyncbackends.cli.references import References, find_dangling
 from asyncbackends.cli.screen import Screen
 from asyncbackends.errors import BackendError, ConfigurationError
@@ -32,6 +33,8 @@ class Checked(msgspec.Struct):
     server: ServerInfo | None = None
     latency_ms: float | None = None
     revision: int | None = None
+    session_ttl: float | None = None
+    """The seconds that a coordination service granted."""
     guarantees: list[str] | None = None
     notes: list[str] = []
     references: References | None = None
@@ -75,7 +78,7 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
 def _resolved(kind: Kind, settings: Settings) -> tuple[Checked, Opener[Backend] | None]:
     each = Checked(kind)
     try:
-        opener: Opener[Backend] = Opener(resolve(kind, settings))
+        opener: Opener[Backend] = Opener(without_consuming(resolve(kind, settings)))
     except BackendError as error:
         _fail(each, error)
         return each, None
@@ -109,6 +112,9 @@ async def _try(each: Checked, backend: Any) -> None:
     began = time.perf_counter()
     if each.kind is Kind.CONFIG_DATABASE:
         each.revision = await backend.current_revision()
+    elif each.kind is Kind.COORDINATION:
+        await backend.exists("/")
+        each.session_ttl = backend.session.ttl
     else:
         await backend.server_info()
     each.latency_ms = round((time.perf_counter() - began) * 1000, 3)
@@ -139,6 +145,8 @@ def _show(checked: list[Checked], screen: Screen) -> None:
     for each in checked:
         if each.guarantees is not None:
             screen.say(f"{each.kind.words} guarantees: {', '.join(each.guarantees)}")
+        if each.session_ttl is not None:
+            screen.say(f"{each.kind.words} session: {each.session_ttl:g} s granted")
         for note in each.notes:
             screen.say(f"{each.kind.words}: {screen.paint(note, 'yellow')}")
         if each.references is not None:

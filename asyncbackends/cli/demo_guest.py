@@ -103,17 +103,28 @@ class Guest(msgspec.Struct):
     entries: list[str] = []
     """Ids of entries that may be there."""
     loaded: RecordFile | None = None
+    fenced: bool = False
+    """The database remembers the highest fence of the demo's leaders, for good."""
+
+    async def make_entry(self, number: int) -> str:
+        """Make an object with a text, and give its id."""
+        uuid = entry_uuid(self.run, 0, number)
+        self.entries.append(uuid)
+        content = {"fq_name": entry_name(self.run, 0, number), "text": "a text"}
+        await self.database.object_create(ENTRY, uuid, content)
+        return uuid
 
     async def leave(self, screen: Screen) -> None:
-        """Delete all of it; the types stay in the schema."""
+        """Delete all of it; the types stay in the schema, and a fence."""
         gone = 0
         there = await self.database.uuids_to_fq_names(self.entries)
         for uuid in there:
             await self.database.object_delete(ENTRY, uuid)
         if self.loaded is not None:
             gone = await self._unload(self.loaded)
+        kept = ", the database a fence of this run" if self.fenced else ""
         screen.say(
-            f"taken away again: {gone + len(there)} objects; the schema keeps the demo's types"
+            f"taken away again: {gone + len(there)} objects; the schema keeps the demo's types{kept}"
         )
 
     async def _unload(self, file: RecordFile) -> int:

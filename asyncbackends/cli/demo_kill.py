@@ -8,13 +8,13 @@ from contextlib import suppress
 from typing import Any, Final, Protocol, runtime_checkable
 
 from asyncbackends.cli.demo_guest import ENTRY, Guest, entry_name, entry_uuid
-from asyncbackends.cli.demo_steps import Stage
+from asyncbackends.cli.demo_stage import Stage
 from asyncbackends.cli.demo_writer import ACKNOWLEDGED, FAILED, SENDING, write_batch
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.config_database import ConfigDatabase
 from asyncbackends.protocols.guarantees import Guarantee
 
-__all__ = ("show_kill",)
+__all__ = ("SupportsFaults", "show_kill")
 
 SIZE: Final = 100
 KILLED_AT: Final = 5
@@ -23,7 +23,7 @@ PATIENCE: Final = 15.0
 
 
 @runtime_checkable
-class _SupportsFaults(Protocol):
+class SupportsFaults(Protocol):
     """An engine that fails on demand."""
 
     @property
@@ -53,7 +53,7 @@ async def show_kill(
             stage.say(
                 f"a process writes batches {what}; SIGKILL hits it while it sends batch {sent}"
             )
-        elif isinstance(database, _SupportsFaults):
+        elif isinstance(database, SupportsFaults):
             sent, acknowledged = await _failed(database, guest)
             stage.say("no other process shares this database, so the fault switchboard cuts a")
             stage.say(f"batch {what} off at write {SIZE // 2}; it is batch {sent}")
@@ -107,7 +107,7 @@ async def _killed(
     return sent, acknowledged, problem
 
 
-async def _failed(database: _SupportsFaults, guest: Guest) -> tuple[int, int]:
+async def _failed(database: SupportsFaults, guest: Guest) -> tuple[int, int]:
     """Write some batches, and let the last fail in its middle."""
     acknowledged = 0
     for batch in range(1, KILLED_AT + 1):

@@ -1,15 +1,13 @@
-"""The stage of the demo, and its steps on one connection: load, conflict and watch."""
+"""The steps of the demo on one connection to the database: load, conflict and watch."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
 
-from asyncbackends.cli.demo_guest import ENTRY, Guest, entry_name, entry_uuid
-from asyncbackends.cli.screen import Screen
+from asyncbackends.cli.demo_guest import ENTRY, Guest
+from asyncbackends.cli.demo_stage import Stage
 from asyncbackends.errors import InvalidRequestError, RevisionConflictError
 from asyncbackends.interchange.files import RecordFile
 from asyncbackends.interchange.findings import Findings
@@ -23,42 +21,12 @@ from asyncbackends.protocols.values import Change, Gap
 from asyncbackends.recipes.updating import update_with
 from asyncbackends.schema import Schema
 
-__all__ = ("Known", "Stage", "show_conflict", "show_load")
+__all__ = ("Known", "show_conflict", "show_load")
 
 SHOWN: Final = 8
 ASKED: Final = 500
 PATIENCE: Final = 5.0
 """Seconds until a watch must have told."""
-
-
-class Stage:
-    """Prints what happens, with times, and remembers whether every promise held."""
-
-    def __init__(self, screen: Screen, database: ConfigDatabase) -> None:
-        self.screen = screen
-        self.database = database
-        self.whole = True
-        self._number = 0
-
-    @contextmanager
-    def step(self, title: str) -> Generator[None]:
-        """Print a step's title, and behind its lines how long it took."""
-        self._number += 1
-        self.screen.say()
-        self.screen.say(self.screen.paint(f"{self._number}. {title}", "bold"))
-        began = time.perf_counter()
-        yield
-        self.say(self.screen.paint(f"{time.perf_counter() - began:.3f} s", "dim"))
-
-    def say(self, line: str) -> None:
-        """Print a line of the step."""
-        self.screen.say(f"   {line}")
-
-    def prove(self, line: str, *, holds: bool) -> None:
-        """Print what was promised, and whether it held."""
-        mark = self.screen.paint("ok", "green") if holds else self.screen.paint("BROKEN", "red")
-        self.whole = self.whole and holds
-        self.say(f"{mark} {line}")
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -84,6 +52,7 @@ async def show_load(
         guest.loaded = file
         load = Load(source, findings, schema)
         loaded = await load_records(stage.database, load, schema, stage.screen.progress)
+        stage.count("objects", loaded.objects)
         stage.say(
             f"{loaded.objects} objects of {len({*source.types.values()})} types, "
             f"{loaded.parents} parents, {loaded.refs} refs"
@@ -133,7 +102,7 @@ async def show_conflict(stage: Stage, known: Sequence[Known], guest: Guest) -> N
     """Let two writers change one object, and a watch look on."""
     database = stage.database
     with stage.step("Two writers change one object, a watch looks on"):
-        chosen = _chosen(known) or await _entry(guest)
+        chosen = _chosen(known) or Known(ENTRY, await guest.make_entry(0), None, "text")
         obj_type, uuid, field = chosen.obj_type, chosen.uuid, chosen.text or "text"
         async with database.watch(types={obj_type}) as changes:
             first = await database.object_get(obj_type, uuid)
@@ -178,15 +147,6 @@ def _chosen(known: Sequence[Known]) -> Known | None:
         with_text, key=lambda each: (each.text != "display_name", each.parent is None, each.uuid)
     )
     return next(iter(ranked), None)
-
-
-async def _entry(guest: Guest) -> Known:
-    """Make an object with text, where the dump has none."""
-    uuid = entry_uuid(guest.run, 0, 0)
-    guest.entries.append(uuid)
-    content = {"fq_name": entry_name(guest.run, 0, 0), "text": "a text"}
-    await guest.database.object_create(ENTRY, uuid, content)
-    return Known(ENTRY, uuid, None, "text")
 
 
 async def _seen(changes: AsyncIterator[Change | Gap], uuid: str, last: int) -> list[Change]:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from asyncbackends.cli.demo_steps import Known, Stage
+from asyncbackends.cli.demo_stage import Stage
+from asyncbackends.cli.demo_steps import Known
 from asyncbackends.interchange.shapes import as_list
 from asyncbackends.object_model.views import type_view
 from asyncbackends.protocols.config_database import ConfigDatabase

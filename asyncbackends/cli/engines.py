@@ -9,7 +9,6 @@ import msgspec
 from asyncbackends.cli.screen import Screen
 from asyncbackends.errors import EngineUnavailableError
 from asyncbackends.protocols.backend import Kind
-from asyncbackends.protocols.guarantees import Limits
 from asyncbackends.registry import find_engine, installed_engines, load_driver
 
 __all__ = ("add_arguments", "run")
@@ -32,11 +31,11 @@ def run(arguments: argparse.Namespace, screen: Screen) -> int:
             if engine["installed"]
             else f"{screen.paint('not installed', 'yellow')}: {engine['problem']}"
         )
-        kind = Kind(engine["kind"]).words
-        screen.say(f"{kind}: {screen.paint(engine['name'], 'bold')}, {status}")
+        kind = Kind(engine["kind"])
+        screen.say(f"{kind.words}: {screen.paint(engine['name'], 'bold')}, {status}")
         if engine["guarantees"] is not None:
             screen.say(f"  guarantees: {', '.join(engine['guarantees'])}")
-            screen.say(f"  limits:     {_limits_in_words(engine['limits'])}")
+            screen.say(f"  limits:     {_limits_in_words(kind, engine['limits'])}")
         if engine["needs"]:
             screen.say(f"  needs:      {', '.join(engine['needs'])}")
     if not found:
@@ -83,12 +82,12 @@ def _python_markers(extra: str) -> list[str]:
     return sorted(markers)
 
 
-def _limits_in_words(limits: dict[str, int | None]) -> str:
+def _limits_in_words(kind: Kind, limits: dict[str, int | None]) -> str:
     known = {name: value for name, value in limits.items() if value is not None}
-    words = [f"{name.replace('_', ' ')} {value}" for name, value in known.items()]
-    free = msgspec.to_builtins(Limits())
-    return (
-        ", ".join(words)
-        if known != {k: v for k, v in free.items() if v is not None}
-        else (f"none but {', '.join(words)}")
-    )
+    # Every engine has a default for it, and objects alone have names.
+    if kind is not Kind.CONFIG_DATABASE:
+        known.pop("fq_name_bytes", None)
+    words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in known.items())
+    if known.keys() <= {"fq_name_bytes"}:
+        return f"none but {words}" if known else "none"
+    return words

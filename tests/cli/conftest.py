@@ -51,6 +51,16 @@ def memory_conf(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def all_memory_conf(tmp_path: Path) -> Path:
+    """Settings of all kinds, each on memory under the name of the folder."""
+    path = tmp_path / "all.conf"
+    sections = ("DATABASE", "MESSAGE_BROKER", "DISTRIBUTED_COORDINATION")
+    lines = [f"[{section}]\nengine = memory\nendpoints = {tmp_path.name}\n" for section in sections]
+    path.write_text("".join(lines), "utf-8")
+    return path
+
+
 def settings(folder: Path, name: str, *lines: str) -> Path:
     """Write settings of a sqlite database."""
     path = folder / f"{name}.conf"

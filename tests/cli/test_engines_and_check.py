@@ -8,9 +8,18 @@ from typing import Any
 
 import pytest
 
-from asyncbackends import ObjectType, RefType, Schema, open_config_database
+from asyncbackends import (
+    MessageBroker,
+    ObjectType,
+    RefType,
+    Schema,
+    open_config_database,
+    open_message_broker,
+)
 from asyncbackends.cli import engines
-from asyncbackends.errors import EngineUnavailableError
+from asyncbackends.errors import AccessDeniedError, EngineUnavailableError, ExchangeNotFoundError
+from asyncbackends.opening import Opener
+from asyncbackends_memory import coordination_faults
 from tests.cli.conftest import Run, command, settings
 
 A = "0f000000-0000-4000-8000-00000000000a"
@@ -22,16 +31,25 @@ def test_engines_are_listed_with_what_they_guarantee(run: Run) -> None:
     assert done.code == 0
     assert "config database: memory, installed" in done.out
     assert "config database: sqlite, installed" in done.out
+    assert "message broker: memory, installed" in done.out
+    assert "coordination service: memory, installed" in done.out
     assert "atomic_batch" in done.out
-    assert "fq name bytes 1024" in done.out
+    assert "limits:     none but fq name bytes 1024\n" in done.out
+    assert "limits:     message bytes 1000000\n" in done.out
+    assert (
+        "limits:     value bytes 1000000, transaction operations 100, path bytes 4096\n" in done.out
+    )
 
 
 def test_engines_as_json(run: Run) -> None:
-    found = {each["name"]: each for each in json.loads(run("engines", "--json").out)["engines"]}
-    assert found["sqlite"]["kind"] == "config_database"
-    assert found["sqlite"]["installed"] is True
-    assert "survives_process_kill" in found["sqlite"]["guarantees"]
-    assert found["memory"]["limits"]["fq_name_bytes"] == 1024
+    engines = json.loads(run("engines", "--json").out)["engines"]
+    found = {(each["kind"], each["name"]): each for each in engines}
+    sqlite = found["config_database", "sqlite"]
+    assert sqlite["installed"] is True
+    assert "survives_process_kill" in sqlite["guarantees"]
+    assert found["config_database", "memory"]["limits"]["fq_name_bytes"] == 1024
+    assert found["message_broker", "memory"]["limits"]["message_bytes"] == 1_000_000
+    assert "fencing_tokens" in found["coordination", "memory"]["guarantees"]
 
 
 def test_an_engine_without_its_driver_names_the_extra(
@@ -82,6 +100,54 @@ def test_check_says_that_nobody_else_sees_a_memory_database(run: Run, memory_con
     done = run("check", "--conf-file", memory_conf)
     assert done.code == 0
     assert "other processes never see this config database" in done.out
+
+
+def test_check_tries_every_kind(run: Run, all_memory_conf: Path) -> None:
+    with all_memory_conf.open("a", encoding="utf-8") as file:
+        file.write("session_ttl = 5\n")
+    done = run("check", "--conf-file", all_memory_conf)
+    assert done.code == 0, done
+    assert [line.split("  ")[0] for line in done.out.splitlines()[1:4]] == [
+        "config database",
+        "message broker",
+        "coordination service",
+    ]
+    assert "message broker guarantees: direct_routing" in done.out
+    assert "coordination service session: 5 s granted" in done.out
+    for kind in ("config database", "message broker", "coordination service"):
+        assert f"other processes never see this {kind}" in done.out
+    report = json.loads(run("check", "--conf-file", all_memory_conf, "--json").out)
+    assert report["ok"] is True
+    assert all(backend["latency_ms"] > 0 for backend in report["backends"])
+    assert [backend["session_ttl"] for backend in report["backends"]] == [None, None, 5.0]
+
+
+@pytest.mark.parametrize("name", ["check", "demo"])
+def test_a_configured_queue_is_not_consumed(run: Run, tmp_path: Path, name: str) -> None:
+    # A client that consumes it would be told that there is no such exchange.
+    conf = tmp_path / "consumer.conf"
+    conf.write_text(
+        "[MESSAGE_BROKER]\nengine = memory\nexchange = missing\nqueue = mine\n", "utf-8"
+    )
+    assert run(name, "--conf-file", conf).code == 0
+    with pytest.raises(ExchangeNotFoundError):
+        asyncio.run(_consume(open_message_broker(str(conf))))
+
+
+async def _consume(opener: Opener[MessageBroker]) -> None:
+    async with opener as broker:
+        await broker.consume()
+
+
+def test_a_service_that_refuses_is_one_line(
+    run: Run, all_memory_conf: Path, tmp_path: Path
+) -> None:
+    refusal = AccessDeniedError("nobody may look")
+    coordination_faults(tmp_path.name).fail_next(refusal, "exists")
+    done = run("check", "--conf-file", all_memory_conf)
+    assert done.code == 1
+    assert [line.split()[-1] for line in done.out.splitlines()[1:4]] == ["ok", "ok", "failed"]
+    assert done.err == "coordination service: nobody may look\n"
 
 
 def test_the_environment_counts(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,6 +245,33 @@ def test_wrong_settings_are_one_sentence(
     path.write_text(text, "utf-8")
     dump = [Path(__file__).parents[1] / "data" / "columns.json"] if name == "load" else []
     done = run(name, "--conf-file", path, *dump)
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert said in done.err
+
+
+@pytest.mark.promise("cli.one-sentence-for-bad-input")
+@pytest.mark.parametrize("name", ["check", "demo"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[MESSAGE_BROKER]\nengine = memry\n", "memory"),
+        ("[MESSAGE_BROKER]\nengine = memory\noutbox_mesages = 5\n", "outbox_messages"),
+        ("[MESSAGE_BROKER]\nexchange = x\n", "engine"),
+        ("[DISTRIBUTED_COORDINATION]\nengine = sqlite\n", "coordination service"),
+        ("[DISTRIBUTED_COORDINATION]\nengine = memory\nsession_ttl = 1\n", "session_ttl"),
+        (
+            "[DISTRIBUTED_COORDINATION]\nengine = memory\nrequire = survives_power_loss\n",
+            "survives_power_loss",
+        ),
+    ],
+)
+def test_wrong_settings_of_other_kinds_are_one_sentence(
+    run: Run, tmp_path: Path, name: str, text: str, said: str
+) -> None:
+    path = tmp_path / "wrong.conf"
+    path.write_text(text, "utf-8")
+    done = run(name, "--conf-file", path)
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert said in done.err
