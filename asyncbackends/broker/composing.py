@@ -5,20 +5,29 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, Final, TypeVar, get_args
+
+import msgspec
 
 from asyncbackends.broker.wire import OutgoingMessage
 from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import InvalidRequestError, MessageTooLargeError
 from asyncbackends.object_model.values import json_text
-from asyncbackends.protocols.messages import Message
+from asyncbackends.protocols.messages import (
+    ExchangeKind,
+    Message,
+    QueueOptions,
+    SubscribeOptions,
+)
 
 __all__ = (
     "OWN_HEADERS",
     "Composer",
     "checked_headers",
     "checked_id",
+    "checked_kind",
     "checked_name",
+    "checked_options",
     "checked_routing_key",
     "json_body",
     "sorted_routing_keys",
@@ -31,6 +40,8 @@ HEADER = re.compile(r"[A-Za-z0-9_-]{1,128}")
 # One line without blanks at its ends: what every broker's headers bring back unchanged.
 HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff\u0085\u2028\u2029]*")
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+OptionsT = TypeVar("OptionsT", QueueOptions, SubscribeOptions)
 
 
 class Composer:
@@ -126,10 +137,10 @@ def checked_name(name: str, what: str) -> str:
 
     :raises InvalidRequestError: it is none.
     """
-    if not NAME.fullmatch(name):
+    if type(name) is not str or not NAME.fullmatch(name):
         text = (
             f"{what} has a name of 1 to 200 letters, digits and characters of `_ . - : / @`, "
-            f"not {name[:80]!r}"
+            f"not {str(name)[:80]!r}"
         )
         raise InvalidRequestError(text)
     return name
@@ -141,10 +152,10 @@ def checked_routing_key(key: str) -> str:
 
     :raises InvalidRequestError: it is none.
     """
-    if key and not NAME.fullmatch(key):
+    if key != "" and (type(key) is not str or not NAME.fullmatch(key)):
         text = (
             f"a routing key is up to 200 letters, digits and characters of `_ . - : / @`, "
-            f"not {key[:80]!r}"
+            f"not {str(key)[:80]!r}"
         )
         raise InvalidRequestError(text)
     return key
@@ -161,11 +172,40 @@ def sorted_routing_keys(keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({checked_routing_key(key) for key in keys}))
 
 
+def checked_kind(kind: ExchangeKind) -> ExchangeKind:
+    """Give the kind of an exchange.
+
+    :raises InvalidRequestError: it is none.
+    """
+    if kind not in get_args(ExchangeKind):
+        text = f"an exchange is of kind {' or '.join(get_args(ExchangeKind))}, not {kind!r}"
+        raise InvalidRequestError(text)
+    return kind
+
+
+def checked_options(options: OptionsT) -> OptionsT:
+    """Give options whose values were checked, which making them does not.
+
+    :raises InvalidRequestError: a value breaks a rule; the message names the option.
+    """
+    try:
+        checked = msgspec.convert(msgspec.structs.asdict(options), type(options))
+    except msgspec.ValidationError as error:
+        text = f"{type(options).__name__}: {str(error).replace('`', '')}"
+        raise InvalidRequestError(text) from None
+    if isinstance(checked, QueueOptions) and checked.dead_letter is not None:
+        checked_name(checked.dead_letter, "the dead_letter exchange")
+    return checked
+
+
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Give headers as a dict of one's own.
 
     :raises InvalidRequestError: a name or value that some broker would not bring back unchanged.
     """
+    if not isinstance(headers, Mapping):
+        text = f"headers are a mapping of text by name, not {type(headers).__name__}"
+        raise InvalidRequestError(text)
     lower: set[str] = set()
     for name, value in headers.items():
         if type(name) is not str or not HEADER.fullmatch(name):
@@ -192,7 +232,7 @@ def checked_id(text: str, what: str) -> str:
 
     :raises InvalidRequestError: it is not 1 to 128 printable characters.
     """
-    if not MESSAGE_ID.fullmatch(text):
-        message = f"{what} is 1 to 128 printable ASCII characters, not {text[:80]!r}"
+    if type(text) is not str or not MESSAGE_ID.fullmatch(text):
+        message = f"{what} is 1 to 128 printable ASCII characters, not {str(text)[:80]!r}"
         raise InvalidRequestError(message)
     return text

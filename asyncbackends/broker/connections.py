@@ -5,17 +5,18 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+import anyio
 import msgspec
 
 from asyncbackends.broker.backoff import Backoff
 from asyncbackends.broker.consumption import Consumption
 from asyncbackends.broker.linking import Generation, Links
+from asyncbackends.broker.mapping import DriverErrors
 from asyncbackends.broker.outbox import Outbox
 from asyncbackends.broker.wire import ConsumingLink, ExchangeMaking, PublishingLink, Wire
 from asyncbackends.errors import (
     BackendError,
     ConnectionLostError,
-    DeclarationConflictError,
     OperationTimeoutError,
 )
 from asyncbackends.observability import LinkStates
@@ -50,6 +51,7 @@ class Connections:
         logger: logging.Logger,
     ) -> None:
         self._wire = wire
+        self._errors = DriverErrors(wire.error)
         self._timeout = options.operation_timeout
         self._outbox = outbox
         self._states = states
@@ -65,7 +67,7 @@ class Connections:
             self._publishing_up,
             outbox.detach,
             self._publishing_changed,
-            wire.error,
+            self._errors,
             connect_timeout=options.connect_timeout,
             backoff=backoff,
             clock=wire.clock,
@@ -77,7 +79,7 @@ class Connections:
             self._consuming_up,
             self._consuming_down,
             self._consuming_changed,
-            wire.error,
+            self._errors,
             connect_timeout=options.connect_timeout,
             backoff=backoff,
             clock=wire.clock,
@@ -96,8 +98,9 @@ class Connections:
 
     async def close(self) -> None:
         """End both links."""
-        await self.publishing.close()
-        await self.consuming.close()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.publishing.close)
+            group.start_soon(self.consuming.close)
 
     async def ask(
         self, operation: str, ask: Callable[[ConsumingLink], Awaitable[ResultT]]
@@ -110,14 +113,18 @@ class Connections:
                     link = await self.consuming.wait(self._timeout)
                     asked = True
                     try:
-                        return await ask(link)
+                        with self._errors:
+                            return await ask(link)
                     except ConnectionLostError:
                         await asyncio.sleep(PAUSE)
         except TimeoutError as error:
             if isinstance(error, BackendError):
                 raise
+            if not asked:
+                message = f"there was no link to the message broker for {self._timeout:g} s"
+                raise ConnectionLostError(message) from error
             message = f"the message broker did not answer {operation} in {self._timeout:g} s"
-            raise OperationTimeoutError(message, maybe_applied=asked) from error
+            raise OperationTimeoutError(message, maybe_applied=True) from error
 
     def remember_exchange(self, name: str, *, durable: bool, kind: ExchangeKind) -> None:
         """Make the exchange again on every new link."""
@@ -130,6 +137,7 @@ class Connections:
     # Publishing.
 
     async def _dial_publishing(self, endpoint: str, generation: Generation) -> PublishingLink:
+        self._blocked = None
         events = _PublishingEvents(self, self._outbox, generation)
         return await self._wire.open_publishing(endpoint, events)
 
@@ -168,10 +176,19 @@ class Connections:
 
     async def _remake_exchanges(self, link: ExchangeMaking) -> None:
         for name, exchange in list(self._exchanges.items()):
+            if name not in self._exchanges:
+                continue
             try:
-                await link.create_exchange(name, durable=exchange.durable, kind=exchange.kind)
-            except DeclarationConflictError as error:
-                # Somebody made it another way meanwhile: whoever uses it hears of it.
+                async with asyncio.timeout(self._timeout):
+                    with self._errors:
+                        await link.create_exchange(
+                            name, durable=exchange.durable, kind=exchange.kind
+                        )
+            except (ConnectionLostError, TimeoutError):
+                raise
+            except BackendError as error:
+                # Somebody made it another way meanwhile, or it is forbidden now: whoever uses it
+                # hears of it, and all others need the link.
                 self._logger.warning("exchange %s is not made again: %s", name, error)
 
     # The state of both together.

@@ -6,6 +6,7 @@ Pure: messages and options in, decisions and messages out.
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from secrets import token_hex
 from typing import Final, Literal, TypeAlias
 
@@ -24,6 +25,7 @@ COUNT: Final = "ab-death-count"
 AT: Final = "ab-death-at"
 
 MAX_TEXT: Final = 500
+MAX_ID: Final = 255
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\u0085\u2028\u2029]+")
 
 
@@ -55,11 +57,13 @@ def dead_letter(
     """Give the copy of a message that goes to a dead letter exchange.
 
     Its id is ``<id>:<queue>``, so that a second copy is known as one; a message without an id
-    gets one.
+    gets one, and of a long id, as of one that died in many queues, there is a digest.
 
     :param queue_name: also of a private queue, whose ``death.queue`` is None.
     """
-    source = message.message_id or token_hex(16)
+    copy_id = f"{message.message_id or token_hex(16)}:{queue_name}"
+    if len(copy_id) > MAX_ID:
+        copy_id = f"{sha256(copy_id.encode()).hexdigest()[:32]}:{queue_name}"
     headers = {
         **message.headers,
         REASON: death.reason.value,
@@ -77,7 +81,7 @@ def dead_letter(
         body=message.body,
         is_json=False,
         headers=headers,
-        message_id=f"{source}:{queue_name}",
+        message_id=copy_id,
         correlation_id=message.correlation_id,
         reply_to=message.reply_to,
         timestamp=death.at.timestamp(),

@@ -175,7 +175,8 @@ class Delivery(Mapping[str, Any]):
         :raises AlreadySettledError: it was settled before.
         :raises StaleDeliveryError: its link is gone, and it will be delivered again.
         """
-        if not 0 <= delay <= MAX_DELAY:
+        # Arguments are checked at run time too.
+        if not (isinstance(delay, (int, float)) and 0 <= delay <= MAX_DELAY):
             message = f"delay is 0 to {MAX_DELAY:g} seconds, not {delay!r}"
             raise InvalidRequestError(message)
         self._unsettled()

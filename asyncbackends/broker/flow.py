@@ -6,6 +6,7 @@ stale, what it had not handed out yet is dropped, and the broker gives all of it
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -35,7 +36,8 @@ class SeenIds:
     def __init__(self, window: float, clock: Clock) -> None:
         self._window = window
         self._clock = clock
-        self._seen: dict[str, float] = {}
+        # A plain dict is slow to give its first where many before it were deleted.
+        self._seen: OrderedDict[str, float] = OrderedDict()
 
     def __contains__(self, message_id: object) -> bool:
         at = self._seen.get(message_id) if isinstance(message_id, str) else None
@@ -46,12 +48,10 @@ class SeenIds:
         if self._window == 0 or message_id is None:
             return
         now = self._clock.monotonic()
-        self._seen.pop(message_id, None)
         self._seen[message_id] = now
-        for old in list(self._seen):
-            if len(self._seen) <= MAX_SEEN and now - self._seen[old] <= self._window:
-                break
-            del self._seen[old]
+        self._seen.move_to_end(message_id)
+        while len(self._seen) > MAX_SEEN or now - next(iter(self._seen.values())) > self._window:
+            self._seen.popitem(last=False)
 
 
 class FlowEvents(Protocol):
@@ -65,8 +65,8 @@ class FlowEvents(Protocol):
         """The queue lost messages, and goes on."""
         ...
 
-    def cancelled(self) -> None:
-        """The queue is gone; the flow is dead."""
+    def cancelled(self, queue_gone: bool) -> None:
+        """The broker ended the consumer; the flow is dead."""
         ...
 
 
@@ -101,7 +101,9 @@ class Flow:
         self._answers: list[Answer] = []
         self._scheduled: asyncio.Handle | None = None
         self._overdue: Timer | None = None
-        self._handed_out: dict[Delivery, float] = {}
+        self._burying = 0
+        self._all_buried = asyncio.Event()
+        self._handed_out: OrderedDict[Delivery, float] = OrderedDict()
         self.alive = True
         """Whether the link is there and the queue too."""
         self.queue = context.queue
@@ -130,8 +132,7 @@ class Flow:
                 else:
                     deliveries.append(Delivery(message, self))
             elif decided == "expired":
-                self.logger.debug("message %s has expired and is dropped", message.message_id)
-                self._answer(Answer(message.token, "ack"))
+                self._drop(message)
             else:
                 text = f"delivered {message.delivery_count - 1} times without an ack"
                 # This delivery is not handed out, so it does not count.
@@ -144,11 +145,11 @@ class Flow:
         if self.alive:
             self._events.gap(gap)
 
-    def cancelled(self) -> None:
+    def cancelled(self, queue_gone: bool = True) -> None:
         """See :class:`asyncbackends.broker.wire.ConsumerEvents`."""
         if self.alive:
             self.end()
-            self._events.cancelled()
+            self._events.cancelled(queue_gone)
 
     # How deliveries are settled.
 
@@ -202,6 +203,9 @@ class Flow:
         copy = dead_letter(message, exchange, context.queue_name, death)
 
         def published(error: BackendError | None) -> None:
+            self._burying -= 1
+            if self._burying == 0:
+                self._all_buried.set()
             if error is None:
                 self._answer(Answer(message.token, "ack"))
             elif not isinstance(error, BackendClosedError):
@@ -214,7 +218,18 @@ class Flow:
                 delay = AGAIN.half_jitter(message.delivery_count)
                 self._answer(Answer(message.token, "again", delay))
 
+        self._burying += 1
         context.outbox.put(copy, len(copy.body), published)
+
+    async def buried(self) -> None:
+        """Wait until no copy for a dead letter exchange is unanswered, or all is stale."""
+        while self._burying and self.alive:
+            self._all_buried.clear()
+            await self._all_buried.wait()
+
+    def _drop(self, message: IncomingMessage) -> None:
+        self.logger.debug("message %s has expired and is dropped", message.message_id)
+        self._answer(Answer(message.token, "ack"))
 
     def _answer(self, answer: Answer) -> None:
         if self.alive:
@@ -234,21 +249,28 @@ class Flow:
             answers, self._answers = self._answers, []
             self._consumer.settle(answers)
 
-    # The limit of processing.
+    # What the user gets, and for how long.
 
-    def handed_out(self, delivery: Delivery) -> None:
-        """Note that a delivery is with the user from now on."""
-        most = self._context.options.max_processing
-        if most is None:
-            return
-        self._handed_out[delivery] = self._context.clock.monotonic() + most
-        if self._overdue is None:
-            self._overdue = self._context.clock.call_later(most, self._return_overdue)
+    def hands_out(self, delivery: Delivery) -> bool:
+        """Note that a delivery is with the user from now on; False: it expired while it waited."""
+        message, options, context = delivery.incoming, self._options, self._context
+        if (message.expires_at is not None or options.message_ttl is not None) and fate(
+            message, options, context.clock.utc(), context.clock_skew
+        ) == "expired":
+            self._drop(message)
+            return False
+        most = context.options.max_processing
+        if most is not None:
+            self._handed_out[delivery] = context.clock.monotonic() + most
+            if self._overdue is None:
+                self._overdue = context.clock.call_later(most, self._return_overdue)
+        return True
 
     def _return_overdue(self) -> None:
         self._overdue = None
         now = self._context.clock.monotonic()
-        for delivery, until in list(self._handed_out.items()):
+        while self._handed_out:
+            delivery, until = next(iter(self._handed_out.items()))
             if until > now:
                 self._overdue = self._context.clock.call_later(until - now, self._return_overdue)
                 return
@@ -261,6 +283,7 @@ class Flow:
         self.alive = False
         self._answers.clear()
         self._handed_out.clear()
+        self._all_buried.set()
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None

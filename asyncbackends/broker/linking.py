@@ -8,21 +8,23 @@ from typing import Final, Generic, Protocol, TypeVar
 import anyio
 
 from asyncbackends.broker.backoff import Backoff
+from asyncbackends.broker.mapping import DriverErrors
 from asyncbackends.clock import Clock
 from asyncbackends.errors import (
     AuthenticationFailedError,
+    BackendClosedError,
     BackendError,
     ConnectionFailedError,
     ConnectionLostError,
     TlsFailedError,
 )
 
-__all__ = ("Closable", "Generation", "Links")
+__all__ = ("CLOSING", "Closable", "Generation", "Links")
 
 FINAL: Final = (AuthenticationFailedError, TlsFailedError)
 """Errors after which no endpoint is tried again: a secret is not tried out on a server."""
 
-CLOSING: Final = 2.0
+CLOSING: Final = 0.75
 """Seconds that the clean end of a link may take."""
 
 
@@ -61,7 +63,7 @@ class Links(Generic[LinkT]):
         up: Callable[[LinkT], Awaitable[None]],
         down: Callable[[], None],
         changed: Callable[[str | None, BackendError | None], None],
-        mapped: Callable[[Exception], BackendError | None],
+        errors: DriverErrors,
         *,
         connect_timeout: float,
         backoff: Backoff,
@@ -73,7 +75,7 @@ class Links(Generic[LinkT]):
         self._up = up
         self._down = down
         self._changed = changed
-        self._mapped = mapped
+        self._errors = errors
         self._connect_timeout = connect_timeout
         self._backoff = backoff
         self._clock = clock
@@ -81,6 +83,8 @@ class Links(Generic[LinkT]):
         self._next = 0
         self._generation: Generation | None = None
         self._link: LinkT | None = None
+        self._lost_link: LinkT | None = None
+        self._closed = False
         self._gone = asyncio.Event()
         self._there = asyncio.Event()
 
@@ -93,11 +97,15 @@ class Links(Generic[LinkT]):
         """Give the link, when there is one.
 
         :raises ConnectionLostError: there is none in time.
+        :raises BackendClosedError: there is none any more.
         """
         if self._link is None:
             try:
                 async with asyncio.timeout(seconds):
                     while self._link is None:
+                        if self._closed:
+                            message = "the message broker was closed meanwhile"
+                            raise BackendClosedError(message)
                         await self._there.wait()
             except TimeoutError:
                 message = f"there was no link to the message broker for {seconds:g} s"
@@ -134,6 +142,7 @@ class Links(Generic[LinkT]):
         """Open a new link whenever one is lost, until an error that is final is raised."""
         while True:
             await self._gone.wait()
+            await self._close_lost()
             tries = 1
             while self._link is None:
                 await self._clock.sleep(self._backoff.full_jitter(tries))
@@ -153,28 +162,25 @@ class Links(Generic[LinkT]):
         opened = False
         try:
             async with asyncio.timeout(seconds):
-                link = await self._dial(endpoint, generation)
-                self._generation = generation
-                await self._up(link)
+                with self._errors:
+                    link = await self._dial(endpoint, generation)
+            self._generation = generation
+            # Each of its steps has a bound, and there may be many of them.
+            await self._up(link)
             opened = generation.error is None
         except TimeoutError as error:
             if isinstance(error, BackendError):
                 raise
-            message = f"{endpoint} did not answer within {seconds:.3g} s"
+            message = f"{endpoint} did not answer in time"
+            if link is None:
+                message = f"{endpoint} did not answer within {seconds:.3g} s"
             raise ConnectionFailedError(message) from error
-        except BackendError:
-            raise
-        except Exception as error:
-            ours = self._mapped(error)
-            if ours is None:
-                raise
-            raise ours from error
         finally:
             if not opened:
                 self._generation = None
                 self._down()
                 if link is not None:
-                    await self._closed(link)
+                    await self._end(link)
         if generation.error is not None:
             raise generation.error
         self._link = link
@@ -184,7 +190,7 @@ class Links(Generic[LinkT]):
 
     def _lost(self, generation: Generation, error: BackendError) -> None:
         if generation is self._generation and self._link is not None:
-            self._link = None
+            self._lost_link, self._link = self._link, None
             self._generation = None
             self._there.clear()
             self._gone.set()
@@ -192,16 +198,23 @@ class Links(Generic[LinkT]):
             self._changed(None, error)
 
     async def close(self) -> None:
-        """End the present link."""
+        """End the present link; whoever waits for one hears it."""
+        self._closed = True
         link, self._link, self._generation = self._link, None, None
-        self._there.clear()
+        self._there.set()
         if link is not None:
             self._down()
-            await self._closed(link)
+            await self._end(link)
+        await self._close_lost()
 
-    async def _closed(self, link: LinkT) -> None:
+    async def _close_lost(self) -> None:
+        link, self._lost_link = self._lost_link, None
+        if link is not None:
+            await self._end(link)
+
+    async def _end(self, link: LinkT) -> None:
         try:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING):
+            with anyio.CancelScope(shield=True), anyio.move_on_after(CLOSING), self._errors:
                 await link.close()
         except BackendError as error:
             self._logger.debug("the end of a link was not clean: %s", type(error).__name__)

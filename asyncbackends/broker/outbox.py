@@ -7,15 +7,16 @@ loop's turn sends what was published in it, and one timer serves all deadlines.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Generator
-from typing import Any, Final
+from collections.abc import Callable
+from itertools import takewhile
+from typing import Final
 
 from asyncbackends.broker.outbox_entries import Entry, closed, refusal, refused_again, too_late
 from asyncbackends.broker.wire import OutgoingMessage, PublishingLink
 from asyncbackends.clock import Clock, Timer
 from asyncbackends.errors import BackendError, OperationTimeoutError, OutboxFullError
 
-__all__ = ("Outbox", "OutboxReceipt")
+__all__ = ("Outbox",)
 
 BATCH: Final = 50
 """Messages per write: fewer cost a system call each, more do not get cheaper."""
@@ -38,6 +39,8 @@ class Outbox:
         self._dedupes = dedupes
         self._bytes = 0
         self._sequence = 0
+        self._oldest = 1
+        """All before it are answered."""
         self._live: dict[int, Entry] = {}
         self._waiting: deque[Entry] = deque()
         self._in_flight: dict[int, Entry] = {}
@@ -51,6 +54,8 @@ class Outbox:
         self._alarm_at = NEVER
         self._failed: dict[int, BackendError] = {}
         self._suspects: set[int] = set()
+        self._gave_up = False
+        """One that was sent on this link was given up: it may be the culprit as well."""
         self._closed: BackendError | None = None
 
     def __len__(self) -> int:
@@ -75,8 +80,7 @@ class Outbox:
                 await entry.waiter
             except asyncio.CancelledError:
                 if not entry.done:
-                    self._forget(entry)
-                    self._finish(entry, None)
+                    self._give_up(entry, None)
                 raise
         if entry.error is not None:
             raise entry.error
@@ -110,7 +114,14 @@ class Outbox:
         if not entry.done:
             if entry.waiter is None:
                 entry.waiter = asyncio.get_running_loop().create_future()
-            await asyncio.shield(entry.waiter)
+            entry.awaited += 1
+            try:
+                await asyncio.shield(entry.waiter)
+            except asyncio.CancelledError:
+                entry.awaited -= 1
+                if entry.done and not entry.awaited:
+                    self._note_failure(entry)
+                raise
         if entry.error is not None:
             self._failed.pop(entry.sequence, None)
             raise entry.error
@@ -121,7 +132,8 @@ class Outbox:
 
         :raises OperationTimeoutError: some are not.
         """
-        last = self._sequence
+        # Those that wait for room were published before too.
+        last = self._sequence + len(self._room)
         if not self._unanswered(last):
             return
         flushed = asyncio.get_running_loop().create_future()
@@ -145,7 +157,9 @@ class Outbox:
 
     def _unanswered(self, last: int) -> bool:
         """Say whether any of the messages to that sequence number is still in."""
-        return next(iter(self._live), NEVER) <= last
+        while self._oldest not in self._live and self._oldest <= self._sequence:
+            self._oldest += 1
+        return bool(self._live) and self._oldest <= last
 
     # Room.
 
@@ -160,9 +174,9 @@ class Outbox:
         try:
             await room
         except asyncio.CancelledError:
-            # It was let in at the moment at which it was cancelled, and nothing is sent yet.
+            # It was let in at the moment at which it was cancelled, and may be sent already.
             if entry.sequence and not entry.done:
-                self._finish(entry, None)
+                self._give_up(entry, None)
             raise
         finally:
             alarm.cancel()
@@ -227,6 +241,7 @@ class Outbox:
             if not entry.done:
                 self._number += 1
                 self._in_flight[self._number] = entry
+                entry.number = self._number
                 entry.sends += 1
                 batch.append(entry.message)
         return batch
@@ -237,6 +252,7 @@ class Outbox:
         """Send on a new link, first what has no answer from an earlier one."""
         self._link = link
         self._number = 0
+        self._gave_up = False
         self._send()
 
     def detach(self) -> None:
@@ -254,7 +270,7 @@ class Outbox:
         From then on messages go one at a time until all that were in flight are answered; the one
         that is alone when it happens again is the culprit.
         """
-        if len(self._in_flight) == 1:
+        if len(self._in_flight) == 1 and not self._gave_up:
             (entry,) = self._in_flight.values()
             self._finish(entry, refusal(error, entry.message.message_id))
         self._suspects.update(
@@ -270,21 +286,21 @@ class Outbox:
             if entry is not None:
                 self._finish(entry, None)
         else:
-            numbers: list[int] = []
-            for one in self._in_flight:
-                if one > number:
-                    break
-                numbers.append(one)
-            for one in numbers:
+            for one in self._numbers(number):
                 self._finish(self._in_flight.pop(one), None)
         self._go_on()
 
-    def refused(self, number: int, error: BackendError) -> None:
+    def _numbers(self, last: int) -> list[int]:
+        """Give the numbers to that one that have no answer."""
+        return list(takewhile(lambda one: one <= last, self._in_flight))
+
+    def refused(self, number: int, error: BackendError, up_to: bool = False) -> None:
         """See :class:`asyncbackends.broker.wire.PublishingEvents`."""
-        entry = self._in_flight.pop(number, None)
-        if entry is not None:
-            known = entry.sends == 1 or self._dedupes
-            self._finish(entry, error if known else refused_again(entry, error))
+        for one in self._numbers(number) if up_to else (number,):
+            entry = self._in_flight.pop(one, None)
+            if entry is not None:
+                known = entry.sends == 1 or self._dedupes
+                self._finish(entry, error if known else refused_again(entry, error))
         self._go_on()
 
     def writable(self) -> None:
@@ -311,10 +327,10 @@ class Outbox:
             self._suspects.discard(entry.sequence)
         if entry.waiter is not None:
             _wake(entry.waiter)
-        elif entry.on_done is None and error is not None and entry.deadline == NEVER:
-            self._note_failure(entry.sequence, error)
         if entry.on_done is not None:
             entry.on_done(error)
+        elif entry.deadline == NEVER and not entry.awaited:
+            self._note_failure(entry)
         if self._room:
             self._let_in()
         if self._flushing:
@@ -322,10 +338,12 @@ class Outbox:
                 if not self._unanswered(last):
                     _wake(flushed)
 
-    def _note_failure(self, sequence: int, error: BackendError) -> None:
-        if len(self._failed) >= self._max_messages:
-            del self._failed[next(iter(self._failed))]
-        self._failed[sequence] = error
+    def _note_failure(self, entry: Entry) -> None:
+        """Keep the error of a receipt that nobody awaits."""
+        if entry.error is not None:
+            if len(self._failed) >= self._max_messages:
+                del self._failed[next(iter(self._failed))]
+            self._failed[entry.sequence] = entry.error
 
     def _set_alarm(self, at: float) -> None:
         if self._alarm is not None:
@@ -340,17 +358,19 @@ class Outbox:
         now = self._clock.monotonic()
         for entry in [one for one in self._live.values() if one.deadline <= now]:
             if not entry.done:
-                self._forget(entry)
-                self._finish(entry, too_late(entry))
+                self._give_up(entry, too_late(entry))
         self._set_alarm(min((one.deadline for one in self._live.values()), default=NEVER))
 
-    def _forget(self, entry: Entry) -> None:
-        """Let an answer that comes later go by."""
-        if entry.sends:
-            for number, one in self._in_flight.items():
-                if one is entry:
-                    del self._in_flight[number]
-                    break
+    def _give_up(self, entry: Entry, error: BackendError | None) -> None:
+        """End a message that has no answer; one that comes later goes by."""
+        if self._in_flight.get(entry.number) is entry:
+            del self._in_flight[entry.number]
+            self._gave_up = True
+        self._finish(entry, error)
+        if len(self._waiting) > 2 * len(self._live) + BATCH:
+            # Without a link nothing else takes out those that were given up.
+            self._waiting = deque(one for one in self._waiting if not one.done)
+        self._go_on()
 
     def close(self, error: BackendError) -> None:
         """End everything that is in with BackendClosedError because of ``error``."""
@@ -362,27 +382,6 @@ class Outbox:
         for entry in list(self._live.values()):
             self._finish(entry, closed(error, maybe_applied=entry.sends > 0))
         self._waiting.clear()
-
-
-class OutboxReceipt:
-    """Implements :class:`asyncbackends.Receipt`."""
-
-    __slots__ = ("_entry", "_outbox")
-
-    def __init__(self, outbox: Outbox, entry: Entry) -> None:
-        self._outbox = outbox
-        self._entry = entry
-
-    @property
-    def message_id(self) -> str:
-        return self._entry.message.message_id
-
-    def done(self) -> bool:
-        """See :class:`asyncbackends.Receipt`."""
-        return self._entry.done
-
-    def __await__(self) -> Generator[Any, None, str]:
-        return self._outbox.answer(self._entry).__await__()
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

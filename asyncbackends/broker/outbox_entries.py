@@ -21,10 +21,12 @@ class Entry:
     """A message in the outbox."""
 
     __slots__ = (
+        "awaited",
         "deadline",
         "done",
         "error",
         "message",
+        "number",
         "on_done",
         "sends",
         "sequence",
@@ -39,6 +41,10 @@ class Entry:
         self.sequence = 0
         self.sends = 0
         """To so many links it was handed; from the first on the broker may have it."""
+        self.number = 0
+        """Its number on the last of them."""
+        self.awaited = 0
+        """So many wait for its receipt."""
         self.done = False
         self.error: BackendError | None = None
         self.waiter: asyncio.Future[None] | None = None

@@ -3,12 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Protocol, Self
 
 from asyncbackends.broker.delivery import Delivery
 from asyncbackends.broker.flow import Flow, FlowContext
-from asyncbackends.broker.wire import DeclaredQueue, QueueDeclaration
+from asyncbackends.broker.wire import ConsumingLink, DeclaredQueue, QueueDeclaration
 from asyncbackends.clock import checked_timeout
 from asyncbackends.errors import BackendError, DeliveryGapError, OperationTimeoutError
 from asyncbackends.protocols.message_broker import OnGap
@@ -46,6 +47,12 @@ class QueueSubscription:
         self.declaration = declaration
         self.context = context
         self.flow: Flow | None = None
+        self.link: ConsumingLink | None = None
+        """The one that the flow is on."""
+        self.failure: BackendError | None = None
+        """What its iteration raises, for good: it is attached no more."""
+        self.is_cancelled = False
+        """Its consumer was ended by the broker, and it is to be attached again."""
         self.gaps = 0
         self.attaching = False
         """Somebody attaches it right now."""
@@ -54,9 +61,8 @@ class QueueSubscription:
         self._buffer: deque[Delivery] = deque()
         self._pending_gaps: deque[Gap] = deque()
         self._in_gap = False
-        self._cancelled = False
+        self._is_new = False
         self._waiters: deque[asyncio.Future[None]] = deque()
-        self._failure: BackendError | None = None
 
     @property
     def queue(self) -> str | None:
@@ -79,13 +85,13 @@ class QueueSubscription:
 
     async def __anext__(self) -> Delivery:
         while True:
-            if self._failure is not None:
-                raise self._failure
+            if self.failure is not None:
+                raise self.failure.with_traceback(None)
             if self._pending_gaps:
                 await self._pass_gap()
                 continue
-            if self._buffer:
-                return self._take()
+            if (delivery := self._take()) is not None:
+                return delivery
             await self._arrival()
 
     async def get(self, timeout: float) -> Delivery:
@@ -102,20 +108,21 @@ class QueueSubscription:
 
     async def take_now(self) -> Delivery | None:
         """Give a delivery that is here already, or None."""
-        if not self._buffer and not self._pending_gaps and self._failure is None:
+        if not self._buffer and not self._pending_gaps and self.failure is None:
             # What arrived in the last turn of the loop gets here in this one.
             await asyncio.sleep(0)
-        while self._pending_gaps and self._failure is None:
+        while self._pending_gaps and self.failure is None:
             await self._pass_gap()
-        if self._failure is not None:
-            raise self._failure
-        return self._take() if self._buffer else None
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
+        return self._take()
 
-    def _take(self) -> Delivery:
-        delivery = self._buffer.popleft()
-        if self.flow is not None:
-            self.flow.handed_out(delivery)
-        return delivery
+    def _take(self) -> Delivery | None:
+        while self._buffer:
+            delivery = self._buffer.popleft()
+            if self.flow is None or self.flow.hands_out(delivery):
+                return delivery
+        return None
 
     async def _arrival(self) -> None:
         waiter = asyncio.get_running_loop().create_future()
@@ -128,7 +135,7 @@ class QueueSubscription:
                 self._wake(1)
             raise
         finally:
-            if not waiter.done() or waiter.cancelled():
+            if waiter in self._waiters:
                 self._waiters.remove(waiter)
 
     def _wake(self, count: int) -> None:
@@ -169,33 +176,48 @@ class QueueSubscription:
     def gap(self, gap: Gap) -> None:
         """See :class:`asyncbackends.broker.flow.FlowEvents`."""
         self.gaps += 1
-        self._pending_gaps.append(gap)
+        # One that is not told yet stands for all like it: so there is never more than one of each.
+        if gap not in islice(self._pending_gaps, int(self._in_gap), None):
+            self._pending_gaps.append(gap)
         self._wake(len(self._waiters))
 
-    def cancelled(self) -> None:
+    def cancelled(self, queue_gone: bool) -> None:
         """See :class:`asyncbackends.broker.flow.FlowEvents`."""
         self._buffer.clear()
-        self._cancelled = True
+        self.is_cancelled = True
+        if queue_gone:
+            # It may be there again, made by somebody else.
+            self._is_new = True
         self._host.reattach(self)
 
-    def begin(self, declared: DeclaredQueue) -> Flow:
+    def perhaps_made(self) -> None:
+        """Note that the queue may be a new one, since the answer to a declaration was lost."""
+        self._is_new = self._is_new or self.flow is not None
+
+    def begin(self, declared: DeclaredQueue, link: ConsumingLink) -> Flow:
         """Give the flow for a new link, before anything of it can come."""
-        # A queue that was taken from under its consumer may be there again, made by somebody else.
-        if self._cancelled or (declared.created and self.flow is not None):
+        if self._is_new or (declared.created and self.flow is not None):
             self.gap(Gap("recreated"))
-        self._cancelled = False
+        self.is_cancelled = self._is_new = False
         self.detach()
         self.flow = Flow(self.context, declared.options, self)
+        self.link = link
         return self.flow
 
     def detach(self) -> None:
         """Let what came from the link be stale, and drop what was not handed out."""
         if self.flow is not None:
             self.flow.end()
+        self.link = None
         self._buffer.clear()
 
-    def fail(self, error: BackendError) -> None:
-        """Raise an error from the iteration from now on."""
-        self.detach()
-        self._failure = error
+    def stop(self, error: BackendError) -> None:
+        """Raise an error from the iteration from now on; what was handed out may be settled."""
+        self.failure = error
+        self._buffer.clear()
         self._wake(len(self._waiters))
+
+    def fail(self, error: BackendError) -> None:
+        """Raise an error from the iteration from now on, and let all be stale."""
+        self.detach()
+        self.stop(error)

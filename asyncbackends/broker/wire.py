@@ -3,8 +3,10 @@
 A link is one generation of a connection: it is opened by :class:`Wire`, lives until it is closed
 or calls ``lost`` once, and is never used again. Publishing and consuming have links of their own,
 so that a broker that blocks publishers does not stop acks. All calls happen in one event loop.
-Driver errors that leave a coroutine are mapped by :meth:`Wire.error`; methods that are no
-coroutines never raise, they report a broken link by ``lost``.
+Driver errors that leave a coroutine are mapped by :meth:`Wire.error`; a lost link leaves it as
+ConnectionLostError, never as a cancellation that nobody asked for. Methods that are no coroutines
+never raise, they report a broken link by ``lost``. Any coroutine may be cancelled: what it began
+is then finished or undone, and nothing else on the link suffers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -89,7 +91,11 @@ class LinkEvents(Protocol):
     """What a link tells the core."""
 
     def lost(self, error: BackendError) -> None:
-        """The link is gone; it calls nothing after this."""
+        """The link is gone; it calls nothing after this, and is closed soon.
+
+        A link is also lost when the broker answers nothing for too long: the core waits for
+        answers to messages as long as their publishers do, and sends again on a new link alone.
+        """
         ...
 
 
@@ -103,8 +109,11 @@ class PublishingEvents(LinkEvents, Protocol):
         """A message is stored, or with ``up_to`` every one to that number that has no answer yet."""
         ...
 
-    def refused(self, number: int, error: BackendError) -> None:
-        """A message is not stored, for sure."""
+    def refused(self, number: int, error: BackendError, up_to: bool = False) -> None:
+        """A message is not stored, for sure; ``up_to`` as with ``confirmed``.
+
+        An answer that comes after the first one for a number does no harm.
+        """
         ...
 
     def writable(self) -> None:
@@ -131,8 +140,11 @@ class ConsumerEvents(Protocol):
         """The queue has lost messages, and goes on."""
         ...
 
-    def cancelled(self) -> None:
-        """The queue is gone while the link is not; nothing comes any more."""
+    def cancelled(self, queue_gone: bool = True) -> None:
+        """The broker ended the consumer while the link is there; nothing comes any more.
+
+        :param queue_gone: its messages are lost; otherwise what is unsettled comes again.
+        """
         ...
 
 
@@ -145,6 +157,8 @@ class QueueDeclaration(msgspec.Struct, frozen=True):
     routing_keys: tuple[str, ...] = ()
     private_ttl: float | None = None
     """The queue is private, and goes so many seconds after its last consumer."""
+    ack_wait: float = 30.0
+    """Where the broker cannot see a consumer die: seconds after which deliveries come again."""
 
 
 class DeclaredQueue(msgspec.Struct, frozen=True):
@@ -176,19 +190,33 @@ class PublishingLink(ExchangeMaking, Protocol):
         ...
 
     async def close(self) -> None:
-        """End it; nothing is told any more from the call on."""
+        """End it; nothing is told any more from the call on.
+
+        A link that was lost is closed too: it lets go of all at once, without its peer.
+        """
         ...
 
 
 class Consumer(Protocol):
-    """A consumer of one queue on one link."""
+    """A consumer of one queue on one link.
+
+    It keeps what has no answer alive for as long as it is open, where the broker needs that.
+    """
 
     def settle(self, answers: Sequence[Answer]) -> None:
-        """Hand answers over, best as one write."""
+        """Hand answers over, best as one write.
+
+        Where the broker itself knows no delay, the consumer holds such an answer back by the
+        clock of the wire, and the message stays unsettled meanwhile.
+        """
         ...
 
     async def close(self) -> None:
-        """End it: what is unsettled goes back, nothing is told any more from the call on."""
+        """End it: what is unsettled or held back goes back at once.
+
+        Nothing is told any more from the call on. It may be called more than once, and when the
+        link or the queue is gone.
+        """
         ...
 
 
@@ -206,8 +234,13 @@ class ConsumingLink(ExchangeMaking, Protocol):
     async def declare_queue(self, queue: QueueDeclaration, *, must_match: bool) -> DeclaredQueue:
         """Make a queue if it is missing, and bind its routing keys in any case.
 
+        An engine whose broker does not tell the options of a queue keeps them elsewhere: limits,
+        expiry and dead letters are decided by what is given here.
+
         :param must_match: one that is there must have the same options; otherwise they are taken
             as they are.
+        :raises ConnectionLostError: ``maybe_applied`` if it was sent, since the queue may then be
+            a new one.
         :raises ExchangeNotFoundError: there is no such exchange.
         :raises DeclarationConflictError: it is on another exchange, or does not match.
         """
@@ -220,12 +253,17 @@ class ConsumingLink(ExchangeMaking, Protocol):
     async def consume(self, queue: str, prefetch: int, events: ConsumerEvents) -> Consumer:
         """Begin to consume; at most ``prefetch`` deliveries are unsettled at a time.
 
+        The queue was declared on this link before. Events may come before this has returned.
+
         :raises QueueNotFoundError: it went away since it was declared.
         """
         ...
 
     async def close(self) -> None:
-        """End it with its consumers; nothing is told any more from the call on."""
+        """End it with its consumers; nothing is told any more from the call on.
+
+        A link that was lost is closed too: it lets go of all at once, without its peer.
+        """
         ...
 
 

@@ -2,21 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from secrets import token_hex
 from typing import Any, Generic, TypeVar
 
 from asyncbackends.broker.backoff import Backoff
 from asyncbackends.broker.composing import (
     Composer,
+    checked_kind,
     checked_name,
+    checked_options,
     sorted_routing_keys,
 )
 from asyncbackends.broker.connections import Connections
 from asyncbackends.broker.consumption import Consumption
 from asyncbackends.broker.delivery import Delivery
+from asyncbackends.broker.draining import drain
 from asyncbackends.broker.flow import FlowContext, SeenIds
-from asyncbackends.broker.outbox import Outbox, OutboxReceipt
+from asyncbackends.broker.linking import CLOSING
+from asyncbackends.broker.outbox import Outbox
+from asyncbackends.broker.receipt import OutboxReceipt
 from asyncbackends.broker.subscription import QueueSubscription
 from asyncbackends.broker.wire import ConsumingLink, QueueDeclaration, Wire
 from asyncbackends.clock import checked_timeout
@@ -29,7 +34,7 @@ from asyncbackends.errors import (
 )
 from asyncbackends.observability import LinkStates, Seam
 from asyncbackends.options import BrokerOptions
-from asyncbackends.owner import Owner
+from asyncbackends.owner import CLEAN_UP, Owner
 from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, Kind, ServerInfo
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.protocols.message_broker import OnGap, Subscription
@@ -72,6 +77,8 @@ class WireBroker(Generic[OptionsT]):
         self._links = LinkStates(self._seam)
         self._owner = Owner(f"message broker ({engine}, {', '.join(endpoints)})")
         self._closing = False
+        self._end: float | None = None
+        """When all has to be over, by the loop's time."""
         self._wire: Wire | None = None
         self._default: QueueSubscription | None = None
         self._opening_default = asyncio.Lock()
@@ -134,44 +141,46 @@ class WireBroker(Generic[OptionsT]):
         )
         with self._seam("connect"):
             await self._connections.open(self._consumption)
-        self._start(self._connections.publishing.run())
-        self._start(self._connections.consuming.run())
+        self._start(self._connections.publishing.run)
+        self._start(self._connections.consuming.run)
         if options.queue is not None:
             await self._default_subscription()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Run something in the owner's task group, as long as there is one."""
         if self._owner.group is None:
-            work.close()
-        else:
-            self._owner.group.start_soon(_run, work)
+            return False
+        self._owner.group.start_soon(work)
+        return True
 
     async def shutdown(self, *, grace: float = 5.0) -> None:
-        if self._owner.started and self._wire is not None and not self._closing:
+        now = asyncio.get_running_loop().time
+        end = now() + grace
+        if self._owner.started and self._wire is not None:
             self._closing = True
-            began = asyncio.get_running_loop().time()
-            try:
-                async with asyncio.timeout(grace):
-                    await self._outbox.flush(grace + 1)
-            except TimeoutError:
-                self._seam.logger.warning(
-                    "%d messages were not confirmed before the end", len(self._outbox)
-                )
-            grace = max(0.0, grace - (asyncio.get_running_loop().time() - began))
+            await drain(self._outbox, grace, self._seam.logger)
+        grace = max(0.0, end - now())
+        if self._end is None:
+            self._end = now() + grace + CLEAN_UP
         await self._owner.stop(grace)
 
     async def _close(self, grace: float) -> None:
-        if self._wire is not None:
+        async with AsyncExitStack() as stack:
+            # Whatever fails or is cut short, the rest happens.
+            stack.callback(self._links.set, ConnectionState.CLOSED)
+            if self._wire is None:
+                return
             failure = self._owner.failure
             error = BackendClosedError(
                 "it was shut down" if failure is None else f"it failed: {failure}"
             )
             error.__cause__ = failure
-            await self._consumption.shut_down(error)
-            await self._connections.close()
-            self._outbox.close(error)
-            await self._wire.close()
-        self._links.set(ConnectionState.CLOSED)
+            stack.push_async_callback(self._wire.close)
+            stack.push_async_callback(self._connections.close)
+            stack.callback(self._outbox.close, error)
+            now = asyncio.get_running_loop().time()
+            left = CLEAN_UP if self._end is None else self._end - now
+            await self._consumption.shut_down(error, max(0.0, left - CLOSING - 0.25))
 
     def _check(self) -> None:
         self._owner.check()
@@ -188,7 +197,7 @@ class WireBroker(Generic[OptionsT]):
         self, exchange_name: str, *, durable: bool = True, kind: ExchangeKind = "fanout"
     ) -> None:
         name = checked_name(exchange_name, "an exchange")
-        if kind == "direct":
+        if checked_kind(kind) == "direct":
             self._require_routing()
         await self._ask(
             "create_exchange", lambda link: link.create_exchange(name, durable=durable, kind=kind)
@@ -212,7 +221,7 @@ class WireBroker(Generic[OptionsT]):
         declaration = QueueDeclaration(
             checked_name(queue, "a queue"),
             checked_name(exchange, "an exchange"),
-            options or QueueOptions(),
+            QueueOptions() if options is None else checked_options(options),
             self._routing_keys(routing_keys),
         )
         await self._ask(
@@ -339,7 +348,7 @@ class WireBroker(Generic[OptionsT]):
         on_gap: OnGap | None,
     ) -> QueueSubscription:
         assert self._wire is not None  # noqa: S101  # an owner that is open has made it
-        options = options or SubscribeOptions()
+        options = SubscribeOptions() if options is None else checked_options(options)
         clock = self._wire.clock
         name = f"private.{token_hex(12)}" if queue is None else checked_name(queue, "a queue")
         source = self._composer.exchange(exchange)
@@ -349,6 +358,7 @@ class WireBroker(Generic[OptionsT]):
             QueueOptions(),
             self._routing_keys(routing_keys),
             options.private_ttl if queue is None else None,
+            options.ack_wait,
         )
         context = FlowContext(
             queue_name=name,
@@ -369,7 +379,11 @@ class WireBroker(Generic[OptionsT]):
             if self._default is None:
                 await self._default_subscription()
             assert self._default is not None  # noqa: S101  # it was opened just now
-            return await self._default.take_now()
+            default = self._default
+            if default.failure is not None:
+                # It is told once, and the next call opens another one.
+                self._default = None
+            return await default.take_now()
 
     async def _default_subscription(self) -> None:
         async with self._opening_default:
@@ -381,8 +395,5 @@ class WireBroker(Generic[OptionsT]):
 
     async def ack(self, message: Delivery) -> None:
         with self._seam("ack"):
+            self._owner.check()
             await message.ack()
-
-
-async def _run(work: Coroutine[Any, Any, None]) -> None:
-    await work

@@ -214,7 +214,8 @@ class Subscribing(Protocol):
         """Consume a queue inside the block.
 
         Consumers of one named queue compete. Leaving the block returns what is unsettled; a
-        private queue is deleted.
+        private queue is deleted. Dead letters whose copies are on their way are waited for, 2
+        seconds at most.
 
         :param exchange: None is the option ``exchange``.
         :param queue: it is made with the default QueueOptions if it is missing, and taken as it

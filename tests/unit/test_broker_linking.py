@@ -7,6 +7,7 @@ import pytest
 
 from asyncbackends.broker.backoff import Backoff
 from asyncbackends.broker.linking import Generation, Links
+from asyncbackends.broker.mapping import DriverErrors
 from asyncbackends.clock import ManualClock
 from asyncbackends.errors import (
     AuthenticationFailedError,
@@ -44,7 +45,7 @@ class Dialer:
             self.up,
             lambda: self.told.append("down"),
             lambda endpoint, _: self.told.append(endpoint or "lost"),
-            self.mapped,
+            DriverErrors(self.mapped),
             connect_timeout=5,
             backoff=Backoff(0.1, 1),
             clock=self.clock,
@@ -125,7 +126,7 @@ async def test_link_that_is_lost_while_it_comes_up_is_tried_again() -> None:
     dialer.up_error = GONE
     dialer.made[0].generation.lost(GONE)
     await dialer.clock.advance(5)
-    assert [link.closed for link in dialer.made] == [False, True, False]
+    assert [link.closed for link in dialer.made] == [True, True, False]
     assert dialer.links.link is dialer.made[2]
     running.cancel()
     await asyncio.wait({running})

@@ -216,3 +216,15 @@ def test_half_a_death_is_none(headers: dict[str, str]) -> None:
 def test_failures_as_text() -> None:
     assert failure_text(ValueError("no\nsuch")) == "ValueError: no\nsuch"
     assert failure_text(ValueError()) == "ValueError"
+
+
+def test_the_id_of_a_dead_letter_stays_short_and_the_same() -> None:
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    death = Death(DeathReason.REJECTED, "", "e", "q", 1, at)
+    message_id = "m"
+    for _ in range(300):
+        message = IncomingMessage(0, "e", "", b"", {}, message_id, None, None, None, None, False, 1)
+        copies = {dead_letter(message, "d", "q", death).message_id for _ in range(2)}
+        (message_id,) = copies
+        assert len(message_id) <= 255
+        assert message_id.endswith(":q")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncbackends.broker.outbox import Outbox, OutboxReceipt
+from asyncbackends.broker.outbox import Outbox
+from asyncbackends.broker.receipt import OutboxReceipt
 from asyncbackends.broker.wire import OutgoingMessage
 from asyncbackends.clock import ManualClock
 from asyncbackends.errors import (

@@ -135,7 +135,7 @@ class Publishing:
         for one in range(1 if up_to else number, number + 1):
             self.answers.setdefault(one, None)
 
-    def refused(self, number: int, error: BackendError) -> None:
+    def refused(self, number: int, error: BackendError, up_to: bool = False) -> None:
         assert number not in self.answers
         self.answers[number] = error
 
@@ -192,7 +192,7 @@ class Consuming:
     def gap(self, gap: Gap) -> None:
         self.gaps.append(gap)
 
-    def cancelled(self) -> None:
+    def cancelled(self, queue_gone: bool = True) -> None:
         self.ends += 1
 
 

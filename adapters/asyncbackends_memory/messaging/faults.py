@@ -37,6 +37,10 @@ class Broker(Protocol):
         """Tell the answers that were held back."""
         ...
 
+    def mute_publishing(self) -> None:
+        """Let nothing arrive that is sent on the present publishing links."""
+        ...
+
     def remake_queue(self, name: str) -> None:
         """Empty a queue, and cancel its consumers."""
         ...
@@ -119,6 +123,11 @@ class BrokerFaults:
     def lose_confirms(self, count: int) -> None:
         """Store the next messages, so many, and never confirm them."""
         self._lost_confirms += count
+
+    def mute_publishing(self) -> None:
+        """Lose whatever is sent on the present links for publishing, until they are cut."""
+        for broker in self._brokers:
+            broker.mute_publishing()
 
     def hold_confirms(self) -> None:
         """Store messages, and confirm them only after :meth:`release_confirms`."""

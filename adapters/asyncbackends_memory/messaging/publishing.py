@@ -30,6 +30,7 @@ class MemoryPublishingLink:
         self._singly = False
         self._backlog: deque[OutgoingMessage] = deque()
         self._due = False
+        self._mute = False
         server.publishing[self] = None
         if self._faults.blocked is not None:
             self.block(self._faults.blocked)
@@ -43,7 +44,7 @@ class MemoryPublishingLink:
         self._server.create_exchange(name, durable=durable, kind=kind)
 
     def send(self, messages: Sequence[OutgoingMessage]) -> None:
-        if not self._line.alive:
+        if not self._line.alive or self._mute:
             return
         if self._faults.disturbs_publishing:
             self._send_disturbed(messages)
@@ -122,6 +123,10 @@ class MemoryPublishingLink:
             self._events.blocked(reason)
         if reason is None and self.writable:
             self._events.writable()
+
+    def mute(self) -> None:
+        """Lose what is sent from now on."""
+        self._mute = True
 
     def lose(self, error: BackendError) -> None:
         """Break: what was not told is never told."""

@@ -39,6 +39,10 @@ class PublishingSide(ConsumingSide, Protocol):
         """Tell in the next turn what was answered."""
         ...
 
+    def mute(self) -> None:
+        """Lose what is sent from now on."""
+        ...
+
 
 class Server:
     """Implements :class:`asyncbackends_memory.messaging.faults.Broker`."""
@@ -158,6 +162,11 @@ class Server:
         """Tell the answers that were held back."""
         for side in self.publishing:
             side.ring()
+
+    def mute_publishing(self) -> None:
+        """Let nothing arrive that is sent on the present publishing links."""
+        for side in self.publishing:
+            side.mute()
 
     def remake_queue(self, name: str) -> None:
         """Empty a queue, and cancel its consumers."""
