@@ -6,6 +6,7 @@ twins, where no loop is running, by another harness with these methods.
 
 import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -58,6 +59,10 @@ class Harness(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Hold up the whole process, as a suspended machine does: nothing runs meanwhile."""
         ...
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
@@ -123,6 +128,9 @@ class AsyncioHarness:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(seconds)
 
     def deadline(self, seconds: float) -> AbstractAsyncContextManager[object]:
         return asyncio.timeout(seconds)

@@ -10,11 +10,13 @@ import pytest
 
 import asyncbackends.testing.config_database as kit
 from asyncbackends.batch import Batch
+from asyncbackends.protocols.backend import Kind
 from asyncbackends.protocols.config_database import ConfigDatabase
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.testing import ConfigDatabaseConformance
 from asyncbackends.testing.config_database.every_call import EVERY_CALL
 from asyncbackends.testing.config_database.every_write import EVERY_WRITE
+from tests.kit.guarantees_of import GUARANTEES_OF
 
 FOLDER = Path(kit.__path__[0])
 MODULES = sorted(module.name for module in pkgutil.iter_modules(kit.__path__))
@@ -90,7 +92,7 @@ def test_tables_of_calls_are_complete() -> None:
 
 
 @pytest.mark.promise("kit.every-method-is-tested")
-@pytest.mark.parametrize("guarantee", [*Guarantee])
+@pytest.mark.parametrize("guarantee", sorted(GUARANTEES_OF[Kind.CONFIG_DATABASE]))
 def test_every_guarantee_is_asked_for(guarantee: Guarantee) -> None:
     kinds = {"_".join(name.split("_")[1:]) for name in dir(ConfigDatabaseConformance)}
     assert guarantee.value in kinds or guarantee.name in attributes_of(MODULES)

@@ -7,7 +7,17 @@ from typing import Any, assert_type
 import pytest
 
 from asyncbackends.protocols.config_database import ConfigDatabase
-from asyncbackends.testing import AsyncioHarness, ConfigDatabaseConformance, Harness
+from asyncbackends.protocols.coordination import DistributedCoordinationService
+from asyncbackends.testing import (
+    AsyncioHarness,
+    ConfigDatabaseConformance,
+    CoordinationConformance,
+    CoordinationFaultsConformance,
+    Harness,
+    RecipesConformance,
+    SessionFaults,
+)
+from asyncbackends.testing.coordination_machine import CoordinationAgreement
 from asyncbackends.testing.machine import ConfigDatabaseAgreement
 
 
@@ -34,3 +44,31 @@ class TestMongoAgrees(ConfigDatabaseAgreement):
     @pytest.fixture
     def fresh_settings(self) -> Callable[[], Mapping[str, Any]]:
         return lambda: {"engine": "mongo"}
+
+
+class TestConsul(CoordinationConformance, RecipesConformance):
+    engine = "consul"
+
+    @pytest.fixture
+    def settings(self) -> Mapping[str, Any]:
+        return {"engine": "consul", "endpoints": "localhost:8500"}
+
+    async def test_of_their_own(self, coordination: DistributedCoordinationService) -> None:
+        assert_type(await coordination.read_node("/a"), bytes)
+
+
+class TestConsulFaults(CoordinationFaultsConformance):
+    engine = "consul"
+
+    @pytest.fixture
+    def faults(self, settings: Mapping[str, Any]) -> SessionFaults:
+        raise NotImplementedError(settings)
+
+
+class TestConsulAgrees(CoordinationAgreement):
+    engine = "consul"
+    examples = 100
+
+    @pytest.fixture
+    def settings(self) -> Mapping[str, Any]:
+        return {"engine": "consul"}

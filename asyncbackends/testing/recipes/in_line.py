@@ -1,0 +1,34 @@
+"""What the tests of the recipes share: who is in line before a path, and trying to be."""
+
+from typing import Final
+
+from asyncbackends.testing.coordination.fixtures import Coordination
+from asyncbackends.testing.harness import Harness
+
+__all__ = ("FOR_EVER", "MOST_SUSPENSIONS", "is_empty", "nobody_left", "wait_for_line")
+
+FOR_EVER: Final = 3600.0
+"""Seconds that a body waits which is to be ended by something else."""
+
+MOST_SUSPENSIONS: Final = 200
+
+
+async def wait_for_line(harness: Harness, client: Coordination, path: str, count: int) -> None:
+    """Wait until so many contend."""
+
+    async def complete() -> bool:
+        return len(await client.contenders(path)) >= count
+
+    assert await harness.eventually(complete), await client.contenders(path)
+
+
+async def is_empty(client: Coordination, path: str) -> bool:
+    """Say whether nobody contends and nothing is left below a path."""
+    if await client.contenders(path):
+        return False
+    return await client.exists(path) is None or await client.get_children(path) == []
+
+
+async def nobody_left(harness: Harness, client: Coordination, path: str) -> None:
+    """Wait until nobody contends and nothing is left below a path."""
+    assert await harness.eventually(lambda: is_empty(client, path)), await client.contenders(path)
