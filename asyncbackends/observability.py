@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from time import perf_counter
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from asyncbackends.errors import BackendError
 from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, Kind
@@ -30,6 +30,8 @@ LOGGERS = {
     Kind.COORDINATION: "asyncbackends.coordination",
 }
 
+ErrorT = TypeVar("ErrorT", bound=BackendError)
+
 ErrorTable = Callable[[Exception], BackendError | None]
 """An adapter's table: gives our error for a driver's, or None for what is not the driver's."""
 
@@ -42,6 +44,11 @@ class Seam:
         self.engine = engine
         self.errors = errors
         self.logger = logging.getLogger(LOGGERS[kind])
+
+    def named(self, error: ErrorT, operation: str) -> ErrorT:
+        """Give an error that is raised outside a seam, with the names that the seam would give."""
+        error.engine, error.operation = self.engine, operation
+        return error
 
     def __call__(self, operation: str) -> "Operation":
         """Give the context manager around one operation, named as in the Protocol."""
@@ -79,7 +86,7 @@ class Operation:
         self._record(seconds, "cancelled" if cancelled else type(ours or exc).__name__)
         if ours is None:
             return
-        ours.engine, ours.operation = self._seam.engine, self._name
+        self._seam.named(ours, self._name)
         if ours is not exc:
             raise ours from exc
 

@@ -1,6 +1,5 @@
 """A message as a consumer has it, and how it is settled."""
 
-import logging
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ from asyncbackends.broker.dead_letters import death_of
 from asyncbackends.broker.wire import IncomingMessage, Verdict
 from asyncbackends.errors import AlreadySettledError, InvalidRequestError, StaleDeliveryError
 from asyncbackends.narrowing import is_dict
+from asyncbackends.observability import Seam
 from asyncbackends.protocols.messages import Death, DeathReason
 
 __all__ = ("Delivery", "Processing", "Settling")
@@ -32,8 +32,8 @@ class Settling(Protocol):
         ...
 
     @property
-    def logger(self) -> logging.Logger:
-        """Where failures of handlers are told."""
+    def seam(self) -> Seam:
+        """Where failures of handlers are told, and errors get their names."""
         ...
 
     def settle(self, delivery: "Delivery", verdict: Verdict, delay: float = 0.0) -> None:
@@ -164,7 +164,7 @@ class Delivery(Mapping[str, Any]):
         :raises AlreadySettledError: it was settled before.
         :raises StaleDeliveryError: its link is gone, and it will be delivered again.
         """
-        self._unsettled()
+        self._unsettled("ack")
         self._from.settle(self, "ack")
         self.settled = True
 
@@ -179,7 +179,7 @@ class Delivery(Mapping[str, Any]):
         if not (isinstance(delay, (int, float)) and 0 <= delay <= MAX_DELAY):
             message = f"delay is 0 to {MAX_DELAY:g} seconds, not {delay!r}"
             raise InvalidRequestError(message)
-        self._unsettled()
+        self._unsettled("nack")
         self._from.settle(self, "again", delay)
         self.settled = True
 
@@ -193,7 +193,7 @@ class Delivery(Mapping[str, Any]):
         :raises AlreadySettledError: it was settled before.
         :raises StaleDeliveryError: its link is gone, and it will be delivered again.
         """
-        self._unsettled()
+        self._unsettled("reject")
         self._from.bury(self, DeathReason.REJECTED, text)
         self.settled = True
 
@@ -208,10 +208,10 @@ class Delivery(Mapping[str, Any]):
         """
         return Processing(self, self._from)
 
-    def _unsettled(self) -> None:
+    def _unsettled(self, operation: str) -> None:
         if self.settled:
             message = f"message {self.message_id} was acked, nacked or rejected before"
-            raise AlreadySettledError(message)
+            raise self._from.seam.named(AlreadySettledError(message), operation)
 
     def _object(self) -> Mapping[str, Any]:
         if self._body is None:
@@ -278,9 +278,9 @@ class Processing:
                 self._from.failed(delivery, failure)
             delivery.settled = True
         except StaleDeliveryError:
-            self._from.logger.debug("message %s will be delivered again", delivery.message_id)
+            self._from.seam.logger.debug("message %s will be delivered again", delivery.message_id)
         if failure is not None:
-            self._from.logger.warning(
+            self._from.seam.logger.warning(
                 "the handler of message %s failed, delivery %d from %s",
                 delivery.message_id,
                 delivery.delivery_count,

@@ -5,7 +5,6 @@ stale, what it had not handed out yet is dropped, and the broker gives all of it
 """
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from asyncbackends.broker.outbox import Outbox
 from asyncbackends.broker.wire import Answer, Consumer, IncomingMessage, Verdict
 from asyncbackends.clock import Clock, Timer
 from asyncbackends.errors import BackendClosedError, BackendError, StaleDeliveryError
+from asyncbackends.observability import Seam
 from asyncbackends.protocols.messages import Death, DeathReason, QueueOptions, SubscribeOptions
 from asyncbackends.protocols.values import Gap
 
@@ -82,7 +82,7 @@ class FlowContext(msgspec.Struct, frozen=True):
     outbox: Outbox
     clock: Clock
     clock_skew: float
-    logger: logging.Logger
+    seam: Seam
 
 
 class Flow:
@@ -107,7 +107,8 @@ class Flow:
         self.alive = True
         """Whether the link is there and the queue too."""
         self.queue = context.queue
-        self.logger = context.logger
+        self.seam = context.seam
+        self.logger = context.seam.logger
 
     # What the link tells.
 
@@ -155,14 +156,14 @@ class Flow:
 
     def settle(self, delivery: Delivery, verdict: Verdict, delay: float = 0.0) -> None:
         """See :class:`asyncbackends.broker.delivery.Settling`."""
-        self._check(delivery)
+        self._check(delivery, "ack" if verdict == "ack" else "nack")
         if verdict == "ack":
             self._context.seen.add(delivery.incoming.message_id)
         self._answer(Answer(delivery.incoming.token, verdict, delay))
 
     def bury(self, delivery: Delivery, reason: DeathReason, text: str) -> None:
         """See :class:`asyncbackends.broker.delivery.Settling`."""
-        self._check(delivery)
+        self._check(delivery, "reject")
         self._bury(delivery.incoming, reason, text, delivery.delivery_count)
 
     def failed(self, delivery: Delivery, error: Exception) -> None:
@@ -173,7 +174,7 @@ class Flow:
         else:
             self.settle(delivery, "again", AGAIN.half_jitter(delivery.delivery_count))
 
-    def _check(self, delivery: Delivery) -> None:
+    def _check(self, delivery: Delivery, operation: str) -> None:
         if not self.alive or (
             self._context.options.max_processing is not None and delivery not in self._handed_out
         ):
@@ -181,7 +182,7 @@ class Flow:
                 f"message {delivery.message_id} is stale: its link is gone, its subscription has "
                 f"ended or max_processing is over, and it will be delivered again"
             )
-            raise StaleDeliveryError(message)
+            raise self.seam.named(StaleDeliveryError(message), operation)
         self._handed_out.pop(delivery, None)
 
     def _bury(

@@ -27,15 +27,23 @@ class Outbox:
     """Implements :class:`asyncbackends.broker.wire.PublishingEvents` for the present link."""
 
     def __init__(
-        self, clock: Clock, max_messages: int, max_bytes: int, *, dedupes: bool = False
+        self,
+        clock: Clock,
+        max_messages: int,
+        max_bytes: int,
+        *,
+        engine: str,
+        dedupes: bool = False,
     ) -> None:
         """Start without a link.
 
+        :param engine: for the errors of messages.
         :param dedupes: the broker knows again what it stored, so it refuses only what it has not.
         """
         self._clock = clock
         self._max_messages = max_messages
         self._max_bytes = max_bytes
+        self._engine = engine
         self._dedupes = dedupes
         self._bytes = 0
         self._sequence = 0
@@ -321,6 +329,8 @@ class Outbox:
     def _finish(self, entry: Entry, error: BackendError | None) -> None:
         entry.done = True
         entry.error = error
+        if error is not None:
+            error.engine, error.operation = self._engine, "publish"
         del self._live[entry.sequence]
         self._bytes -= entry.size
         if self._suspects:

@@ -122,6 +122,7 @@ class WireBroker(Generic[OptionsT]):
             wire.clock,
             options.outbox_messages,
             options.outbox_bytes,
+            engine=self._engine,
             dedupes=Guarantee.SERVER_DEDUPE in wire.guarantees,
         )
         self._connections = Connections(
@@ -369,7 +370,7 @@ class WireBroker(Generic[OptionsT]):
             outbox=self._outbox,
             clock=clock,
             clock_skew=self._options.clock_skew,
-            logger=self._seam.logger,
+            seam=self._seam,
         )
         return QueueSubscription(self._consumption, declaration, context, on_gap)
 

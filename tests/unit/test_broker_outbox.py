@@ -56,7 +56,7 @@ class Bench:
         self, messages: int = 1000, size: int = 1_000_000, *, dedupes: bool = False
     ) -> None:
         self.clock = ManualClock()
-        self.outbox = Outbox(self.clock, messages, size, dedupes=dedupes)
+        self.outbox = Outbox(self.clock, messages, size, engine="scripted", dedupes=dedupes)
 
     def link(self) -> ScriptedLink:
         link = ScriptedLink(self.outbox)
