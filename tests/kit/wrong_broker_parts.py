@@ -107,7 +107,7 @@ class StripsDeath(Outbox):
 class SettledTwice(Delivery):
     __slots__ = ()
 
-    def _unsettled(self) -> None:
+    def _unsettled(self, operation: str) -> None:
         return
 
 
@@ -164,7 +164,7 @@ class AcksWhatIsLeft(Flow):
 
 
 class ChecksNothing(Flow):
-    def _check(self, delivery: Delivery) -> None:
+    def _check(self, delivery: Delivery, operation: str) -> None:
         self._handed_out.pop(delivery, None)
 
 

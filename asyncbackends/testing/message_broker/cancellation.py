@@ -154,7 +154,8 @@ class BrokerCancellationConformance(BrokerFixtures):
 
                 await publish_numbers(broker, exchange, [suspension])
                 completed = await harness.cancel_at(handle(), suspension, how)
-                assert completed is bool(done) or how == "late"
+                # Only at once is it sure to be in time: else what is waited for may come first.
+                assert completed is bool(done) or how != "task"
                 if not done:
                     assert numbers_of(await take(feed, 1, harness)) == [suspension]
                 await nothing_comes(feed, 0.01)
