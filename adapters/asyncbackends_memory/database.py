@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from asyncbackends.batch import Batch
+from asyncbackends.object_model.applying import refused_in_unit
 from asyncbackends.object_model.writes import Write
 from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, ServerInfo
 from asyncbackends.protocols.guarantees import Guarantee, Limits
@@ -16,7 +17,7 @@ from asyncbackends_memory.key_values import MemoryKeyValues
 from asyncbackends_memory.objects import MemoryObjects
 from asyncbackends_memory.options import MemoryDatabaseOptions
 from asyncbackends_memory.relations import MemoryRelations
-from asyncbackends_memory.session import Session, refused_in_unit
+from asyncbackends_memory.session import Session
 from asyncbackends_memory.switchboard import Faults
 
 __all__ = ("MemoryConfigDatabase",)

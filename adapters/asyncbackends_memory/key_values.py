@@ -11,12 +11,13 @@ import msgspec
 from asyncbackends.errors import NotFoundError, RevisionConflictError
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.listing import checked_limit, marker_after, read_marker
+from asyncbackends.object_model.tables import KvRow
 from asyncbackends.object_model.times import is_current
 from asyncbackends.object_model.values import checked_text
 from asyncbackends.object_model.writes import UseragentDelete
 from asyncbackends.protocols.values import Fence, Id, Json, ObjectPage, WriteResult
 from asyncbackends_memory.session import Session
-from asyncbackends_memory.store import KvRow, Store
+from asyncbackends_memory.store import Store
 
 __all__ = ("MemoryKeyValues",)
 

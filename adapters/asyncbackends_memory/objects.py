@@ -5,8 +5,10 @@ from itertools import islice
 from typing import Any, Literal
 
 from asyncbackends.object_model import changes
+from asyncbackends.object_model.applying import refused_in_unit
 from asyncbackends.object_model.assembling import assemble, without_identity
 from asyncbackends.object_model.listing import Listing, marker_after
+from asyncbackends.object_model.tables import Row, parts_of, row_of
 from asyncbackends.object_model.values import canonical_id, canonical_ids, fq_name_of
 from asyncbackends.paging import ObjectPages
 from asyncbackends.protocols.objects import Filters, NewObject
@@ -19,9 +21,9 @@ from asyncbackends.protocols.values import (
     ObjectPage,
     WriteResult,
 )
-from asyncbackends_memory.reading import fetch, list_rows, row_of
-from asyncbackends_memory.session import Session, refused_in_unit
-from asyncbackends_memory.store import Row, Store
+from asyncbackends_memory.reading import list_rows
+from asyncbackends_memory.session import Session
+from asyncbackends_memory.store import Store
 
 __all__ = ("MemoryObjects",)
 
@@ -94,7 +96,7 @@ class MemoryObjects:
             if gone and missing == "raise":
                 raise changes.not_found(obj_type, *gone)
             return [
-                assemble(view, selection, fetch(store, row, selection))
+                assemble(view, selection, parts_of(store, row, selection))
                 for row in rows
                 if row is not None
             ]
@@ -192,7 +194,7 @@ class MemoryObjects:
         def item(store: Store, row: Row) -> Any:
             if selection is None:
                 return fq_name_of(row.key), row.uuid
-            return assemble(view, selection, fetch(store, row, selection))
+            return assemble(view, selection, parts_of(store, row, selection))
 
         def work(store: Store) -> ObjectPage[Any]:
             found = list_rows(store, wanted)

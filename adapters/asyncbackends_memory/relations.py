@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.assembling import collection
+from asyncbackends.object_model.tables import find_name, row_of
 from asyncbackends.object_model.values import canonical_id, canonical_ids, fq_key, fq_name_of
 from asyncbackends.object_model.writes import Relax
 from asyncbackends.protocols.values import (
@@ -14,7 +15,6 @@ from asyncbackends.protocols.values import (
     RefOperation,
     WriteResult,
 )
-from asyncbackends_memory.reading import find_name, row_of
 from asyncbackends_memory.session import Session
 from asyncbackends_memory.store import Store
 

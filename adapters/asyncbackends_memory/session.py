@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
 
 from asyncbackends.coercion import changed_options
-from asyncbackends.errors import BackendError, ConfigurationError, TransactionFailedError
+from asyncbackends.errors import ConfigurationError
 from asyncbackends.object_model import changes
+from asyncbackends.object_model.applying import Refused, Writer, itself
 from asyncbackends.object_model.model import ObjectModel
+from asyncbackends.object_model.tables import Row, Unit
 from asyncbackends.object_model.values import canonical_id
 from asyncbackends.object_model.writes import PlainWrite, RevisedWrite, Write
 from asyncbackends.observability import LinkStates, Seam
@@ -17,11 +19,10 @@ from asyncbackends.protocols.guarantees import STRICT_ONLY, Guarantee, Limits
 from asyncbackends.protocols.values import Fence, Id, WriteResult
 from asyncbackends.schema import Schema, reconcile
 from asyncbackends_memory.options import DATABASE_GUARANTEES, MemoryDatabaseOptions
-from asyncbackends_memory.store import Row, Store, Unit, store
+from asyncbackends_memory.store import Store, store
 from asyncbackends_memory.switchboard import faults
-from asyncbackends_memory.writing import Writer
 
-__all__ = ("Session", "refused_in_unit")
+__all__ = ("Session",)
 
 ResultT = TypeVar("ResultT")
 
@@ -134,14 +135,14 @@ class Session:
 
     async def write(self, operation: str, write: Write, fence: Fence | None = None) -> Any:
         """Apply one write."""
-        return (await self.apply(operation, [write], fence, _itself))[0]
+        return (await self.apply(operation, [write], fence, itself))[0]
 
     async def apply(
         self,
         operation: str,
         writes: Sequence[Write],
         fence: Fence | None,
-        refused: "Refused",
+        refused: Refused,
     ) -> list[Any]:
         """Apply writes as one unit; ``refused`` gives the error when one of them is refused."""
         self._owner.check()
@@ -163,7 +164,7 @@ class Session:
         unit: Unit,
         writes: Sequence[Write],
         fence: Fence | None,
-        refused: "Refused",
+        refused: Refused,
     ) -> list[WriteResult | None]:
         writer = Writer(unit, strict=self._model.strict)
         after_write = self.faults.inside(operation)
@@ -171,26 +172,7 @@ class Session:
         if fence is not None:
             writer.raise_fence(fence)
         for index, write in enumerate(writes):
-            try:
-                results.append(writer.apply(write))
-            except BackendError as error:
-                ours = refused(index, error)
-                if ours is error:
-                    raise
-                raise ours from error
+            results.append(writer.apply_nth(index, write, refused))
             if after_write is not None:
                 after_write(index)
         return results
-
-
-Refused = Callable[[int, BackendError], BackendError]
-
-
-def _itself(index: int, error: BackendError) -> BackendError:
-    return error
-
-
-def refused_in_unit(index: int, error: BackendError) -> TransactionFailedError:
-    """Say which write of a unit was refused."""
-    message = f"operation {index} was refused, so none was applied: {error}"
-    return TransactionFailedError(message, index=index, error=error)

@@ -1,16 +1,19 @@
-"""Applies checked writes to the tables, inside a unit."""
+"""Applies checked writes to tables in memory, inside a unit. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from asyncbackends.errors import (
+    BackendError,
     ConflictError,
     InvalidRequestError,
     NotFoundError,
+    TransactionFailedError,
 )
 from asyncbackends.object_model import changes
 from asyncbackends.object_model.positions import next_position, position_order
+from asyncbackends.object_model.tables import KvRow, Ref, Row, Unit, find_name, parts_of, row_of
 from asyncbackends.object_model.times import utc_time
 from asyncbackends.object_model.writes import (
     Create,
@@ -29,10 +32,22 @@ from asyncbackends.object_model.writes import (
     Write,
 )
 from asyncbackends.protocols.values import Fence, WriteResult
-from asyncbackends_memory.reading import fetch, find_name, row_of
-from asyncbackends_memory.store import KvRow, Ref, Row, Unit
 
-__all__ = ("Writer",)
+__all__ = ("Refused", "Writer", "itself", "refused_in_unit")
+
+Refused = Callable[[int, BackendError], BackendError]
+"""Gives the error when the n-th write of a unit is refused."""
+
+
+def itself(index: int, error: BackendError) -> BackendError:
+    """Give the refusal of a write that stands alone."""
+    return error
+
+
+def refused_in_unit(index: int, error: BackendError) -> TransactionFailedError:
+    """Say which write of a unit was refused."""
+    message = f"operation {index} was refused, so none was applied: {error}"
+    return TransactionFailedError(message, index=index, error=error)
 
 
 class Writer:
@@ -40,13 +55,23 @@ class Writer:
 
     def __init__(self, unit: Unit, *, strict: bool) -> None:
         self._unit = unit
-        self._store = unit.store
+        self._tables = unit.tables
         self._strict = strict
 
     def raise_fence(self, fence: Fence) -> None:
         """Compare a fence with the highest under its name, and keep it."""
-        changes.check_fence(fence, self._store.fences.get(fence.name))
-        self._unit.put(self._store.fences, fence.name, fence.order)
+        changes.check_fence(fence, self._tables.fences.get(fence.name))
+        self._unit.put(self._tables.fences, fence.name, fence.order)
+
+    def apply_nth(self, index: int, write: Write, refused: Refused) -> WriteResult | None:
+        """Apply the n-th write of a unit."""
+        try:
+            return self.apply(write)
+        except BackendError as error:
+            ours = refused(index, error)
+            if ours is error:
+                raise
+            raise ours from error
 
     def apply(self, write: Write) -> WriteResult | None:
         """Apply one write."""
@@ -68,15 +93,15 @@ class Writer:
             case Share():
                 self._share(write)
             case UseragentStore():
-                self._unit.put(self._store.useragent, write.key, write.value)
+                self._unit.put(self._tables.useragent, write.key, write.value)
             case UseragentDelete():
-                if write.key not in self._store.useragent:
+                if write.key not in self._tables.useragent:
                     raise changes.no_useragent_key(write.key)
-                self._unit.drop(self._store.useragent, write.key)
+                self._unit.drop(self._tables.useragent, write.key)
         return None
 
     def _existing(self, obj_type: str, uuid: str, expected_revision: int | None) -> Row:
-        row = row_of(self._store, obj_type, uuid)
+        row = row_of(self._tables, obj_type, uuid)
         if row is None:
             raise changes.not_found(obj_type, uuid)
         changes.check_revision(f"{obj_type} {uuid}", expected_revision, row.revision)
@@ -86,10 +111,10 @@ class Writer:
         return WriteResult(row.revision, utc_time(row.modified), tuple(sorted(peers)))
 
     def _create(self, create: Create) -> WriteResult:
-        store, unit = self._store, self._unit
-        if create.uuid in store.objects:
-            return self._create_again(create, store.objects[create.uuid])
-        holders = find_name(store, create.obj_type, create.key)
+        tables, unit = self._tables, self._unit
+        if create.uuid in tables.objects:
+            return self._create_again(create, tables.objects[create.uuid])
+        holders = find_name(tables, create.obj_type, create.key)
         if holders and self._strict:
             raise changes.name_taken(create, holders[0])
         parent_uuid = self._parent(create)
@@ -106,19 +131,19 @@ class Writer:
             elements={field: dict(elements) for field, elements in create.elements.items()},
             refs={},
         )
-        unit.put(store.objects, row.uuid, row)
-        unit.put(store.names.setdefault((row.obj_type, row.key), {}), row.uuid, True)
-        unit.put(store.types.setdefault(row.obj_type, {}), row.uuid, True)
+        unit.put(tables.objects, row.uuid, row)
+        unit.put(tables.names.setdefault((row.obj_type, row.key), {}), row.uuid, True)
+        unit.put(tables.types.setdefault(row.obj_type, {}), row.uuid, True)
         unit.listed.add(row.obj_type)
         if parent_uuid is not None:
-            unit.put(store.children.setdefault(parent_uuid, {}), row.uuid, True)
+            unit.put(tables.children.setdefault(parent_uuid, {}), row.uuid, True)
         refs, peers = self._replaced_refs(row, create.refs)
         saved = unit.save(msgspec.structs.replace(row, refs=refs), "create")
         self._save_peers(saved, peers)
         return self._result(saved, peers)
 
     def _create_again(self, create: Create, row: Row) -> WriteResult:
-        stored = fetch(self._store, row)
+        stored = parts_of(self._tables, row)
         try:
             refs = [
                 msgspec.structs.replace(ref, uuid=self._target(create.obj_type, create.uuid, ref))
@@ -138,21 +163,21 @@ class Writer:
         if create.parent_type is None:
             return None
         if create.parent_uuid is not None:
-            if row_of(self._store, create.parent_type, create.parent_uuid) is None:
+            if row_of(self._tables, create.parent_type, create.parent_uuid) is None:
                 raise changes.dangling_parent(create)
             return create.parent_uuid
-        found = find_name(self._store, create.parent_type, create.parent_key or "")
+        found = find_name(self._tables, create.parent_type, create.parent_key or "")
         if not found:
             raise changes.dangling_parent(create)
         return found[0]
 
     def _target(self, obj_type: str, uuid: str, ref: RefTarget) -> str:
         if ref.uuid is None:
-            found = find_name(self._store, ref.to_type, ref.key or "")
+            found = find_name(self._tables, ref.to_type, ref.key or "")
             if not found:
                 raise changes.dangling_ref(obj_type, uuid, ref)
             return found[0]
-        row = row_of(self._store, ref.to_type, ref.uuid)
+        row = row_of(self._tables, ref.to_type, ref.uuid)
         if row is None and self._strict:
             raise changes.dangling_ref(obj_type, uuid, ref)
         if row is not None and ref.key not in {None, row.key}:
@@ -193,7 +218,7 @@ class Writer:
         to_uuid: str,
         ref: Ref | None,
     ) -> None:
-        holders = self._store.holders.setdefault(to_uuid, {})
+        holders = self._tables.holders.setdefault(to_uuid, {})
         same_type = (refs[to_uuid] if ref is None else ref).to_type == row.obj_type
         if ref is None:
             del refs[to_uuid]
@@ -201,14 +226,14 @@ class Writer:
         else:
             refs[to_uuid] = ref
             self._unit.put(holders, row.uuid, True)
-        if same_type and to_uuid != row.uuid and row_of(self._store, row.obj_type, to_uuid):
+        if same_type and to_uuid != row.uuid and row_of(self._tables, row.obj_type, to_uuid):
             peers[to_uuid] = ref
 
     def _save_peers(self, row: Row, peers: dict[str, Ref | None]) -> None:
         for uuid in sorted(peers):
-            peer, ref = self._store.objects[uuid], peers[uuid]
+            peer, ref = self._tables.objects[uuid], peers[uuid]
             refs = {to_uuid: other for to_uuid, other in peer.refs.items() if to_uuid != row.uuid}
-            holders = self._store.holders.setdefault(row.uuid, {})
+            holders = self._tables.holders.setdefault(row.uuid, {})
             if ref is None:
                 self._unit.drop(holders, uuid)
             else:
@@ -270,10 +295,10 @@ class Writer:
         return self._result(saved, peers)
 
     def _delete(self, delete: Delete) -> WriteResult:
-        store, unit = self._store, self._unit
+        tables, unit = self._tables, self._unit
         row = self._existing(delete.obj_type, delete.uuid, delete.expected_revision)
         children = [
-            (store.objects[u].obj_type, u) for u in sorted(store.children.get(row.uuid, ()))
+            (tables.objects[u].obj_type, u) for u in sorted(tables.children.get(row.uuid, ()))
         ]
         if children and self._strict:
             raise changes.has_children(row.obj_type, row.uuid, children)
@@ -283,13 +308,13 @@ class Writer:
         refs, peers = dict(row.refs), dict[str, Ref | None]()
         for to_uuid in row.refs:
             self._set_ref(row, refs, peers, to_uuid, None)
-        unit.drop(store.objects, row.uuid)
-        unit.drop(store.names[row.obj_type, row.key], row.uuid)
-        unit.drop(store.types[row.obj_type], row.uuid)
+        unit.drop(tables.objects, row.uuid)
+        unit.drop(tables.names[row.obj_type, row.key], row.uuid)
+        unit.drop(tables.types[row.obj_type], row.uuid)
         unit.listed.add(row.obj_type)
         if row.parent_uuid is not None:
-            unit.drop(store.children.get(row.parent_uuid, {}), row.uuid)
-        for shared in store.shares.values():
+            unit.drop(tables.children.get(row.parent_uuid, {}), row.uuid)
+        for shared in tables.shares.values():
             unit.drop(shared, row.uuid)
         revision = unit.deleted(row)
         self._save_peers(row, peers | dict.fromkeys(relaxed))
@@ -299,8 +324,8 @@ class Writer:
         """Give the holders that relaxed their ref to an object, and (type, uuid) of the others."""
         relaxed: list[str] = []
         blocking: list[tuple[str, str]] = []
-        for uuid in sorted(self._store.holders.get(row.uuid, ())):
-            holder = self._store.objects[uuid]
+        for uuid in sorted(self._tables.holders.get(row.uuid, ())):
+            holder = self._tables.objects[uuid]
             ref = holder.refs[row.uuid]
             if ref.to_type != row.obj_type or holder.obj_type == row.obj_type:
                 continue
@@ -311,7 +336,7 @@ class Writer:
         return relaxed, blocking
 
     def _relax(self, relax: Relax) -> None:
-        row = self._store.objects.get(relax.uuid)
+        row = self._tables.objects.get(relax.uuid)
         if row is None:
             raise changes.not_found("object", relax.uuid)
         if relax.to_uuid not in row.refs:
@@ -319,21 +344,21 @@ class Writer:
             raise NotFoundError(message)
         ref = msgspec.structs.replace(row.refs[relax.to_uuid], relaxed=True)
         refs = row.refs | {relax.to_uuid: ref}
-        self._unit.put(self._store.objects, row.uuid, msgspec.structs.replace(row, refs=refs))
+        self._unit.put(self._tables.objects, row.uuid, msgspec.structs.replace(row, refs=refs))
 
     def _share(self, share: Share) -> None:
-        shared = self._store.shares.setdefault(
+        shared = self._tables.shares.setdefault(
             (share.obj_type, share.share_type, share.share_id), {}
         )
         if share.rwx is None:
             self._unit.drop(shared, share.uuid)
             return
-        if row_of(self._store, share.obj_type, share.uuid) is None:
+        if row_of(self._tables, share.obj_type, share.uuid) is None:
             raise changes.not_found(share.obj_type, share.uuid)
         self._unit.put(shared, share.uuid, share.rwx)
 
     def _key_value(self, write: KvPut | KvReplace | KvDelete) -> WriteResult:
-        table = self._store.tables.setdefault(write.table, {})
+        table = self._tables.tables.setdefault(write.table, {})
         row = table.get(write.key, KvRow({}, 0))
         columns = dict(row.columns)
         match write:
@@ -347,7 +372,7 @@ class Writer:
                 gone = row.columns if write.columns is None else write.columns
                 columns = {name: text for name, text in columns.items() if name not in gone}
                 if columns == row.columns:
-                    return WriteResult(self._store.revision, utc_time(self._unit.now))
+                    return WriteResult(self._tables.revision, utc_time(self._unit.now))
         revision = self._unit.next_revision()
         if columns:
             self._unit.put(table, write.key, KvRow(columns, revision))
