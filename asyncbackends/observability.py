@@ -7,12 +7,12 @@ statement's arguments or a credential.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from time import perf_counter
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from asyncbackends.errors import BackendError
 from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, Kind
@@ -22,7 +22,7 @@ try:
 except ImportError:
     telemetry = None  # type: ignore[assignment]  # without the extra nothing is recorded
 
-__all__ = ("ErrorTable", "LinkStates", "Operation", "Seam")
+__all__ = ("ErrorTable", "LinkStates", "Operation", "Seam", "StateWatch")
 
 LOGGERS = {
     Kind.CONFIG_DATABASE: "asyncbackends.database",
@@ -31,6 +31,7 @@ LOGGERS = {
 }
 
 ErrorT = TypeVar("ErrorT", bound=BackendError)
+StateT = TypeVar("StateT")
 
 ErrorTable = Callable[[Exception], BackendError | None]
 """An adapter's table: gives our error for a driver's, or None for what is not the driver's."""
@@ -142,7 +143,11 @@ class LinkStates:
 
     def watch(self) -> AbstractAsyncContextManager[AsyncIterator[ConnectionStatus]]:
         """Give what ``states()`` returns."""
-        return _StateWatch(self)
+        return StateWatch(
+            lambda: self.status,
+            self.next_after,
+            lambda status: status.state is ConnectionState.CLOSED,
+        )
 
     async def next_after(self, seen: ConnectionStatus) -> ConnectionStatus:
         """Wait until the status is another one than ``seen``."""
@@ -153,10 +158,22 @@ class LinkStates:
         return self._status
 
 
-class _StateWatch:
-    def __init__(self, states: LinkStates) -> None:
-        self._states = states
-        self._seen: ConnectionStatus | None = None
+class StateWatch(Generic[StateT]):
+    """What ``states()`` returns: the present state, then each other one as it comes.
+
+    It may pass over states that a slow reader was too late for, and ends after a last one.
+    """
+
+    def __init__(
+        self,
+        present: Callable[[], StateT],
+        next_after: Callable[[StateT], Awaitable[StateT]],
+        is_last: Callable[[StateT], bool],
+    ) -> None:
+        self._present = present
+        self._next_after = next_after
+        self._is_last = is_last
+        self._seen: StateT | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,14 +186,14 @@ class _StateWatch:
     ) -> None:
         return None
 
-    def __aiter__(self) -> AsyncIterator[ConnectionStatus]:
+    def __aiter__(self) -> AsyncIterator[StateT]:
         return self
 
-    async def __anext__(self) -> ConnectionStatus:
+    async def __anext__(self) -> StateT:
         if self._seen is None:
-            self._seen = self._states.status
-        elif self._seen.state is ConnectionState.CLOSED:
+            self._seen = self._present()
+        elif self._is_last(self._seen):
             raise StopAsyncIteration
         else:
-            self._seen = await self._states.next_after(self._seen)
+            self._seen = await self._next_after(self._seen)
         return self._seen

@@ -19,6 +19,7 @@ from asyncbackends.protocols.guarantees import STRICT_ONLY, Guarantee, Limits
 from asyncbackends.protocols.values import Fence, Id, WriteResult
 from asyncbackends.schema import Schema, reconcile
 from asyncbackends_memory.options import DATABASE_GUARANTEES, MemoryDatabaseOptions
+from asyncbackends_memory.sharing import the_one_name
 from asyncbackends_memory.store import Store, store
 from asyncbackends_memory.switchboard import faults
 
@@ -31,10 +32,7 @@ class Session:
     """Opens and closes a store, and applies reads and writes to it."""
 
     def __init__(self, endpoints: Sequence[str], options: MemoryDatabaseOptions) -> None:
-        if len(endpoints) > 1:
-            message = f"the memory engine has one endpoint, a name; not {', '.join(endpoints)}"
-            raise ConfigurationError(message)
-        self._name = endpoints[0] if endpoints else "default"
+        self._name = the_one_name(endpoints)
         self._options = options
         self.limits = Limits()
         self.seam = Seam(Kind.CONFIG_DATABASE, "memory", lambda _: None)

@@ -1,12 +1,12 @@
 """What openers of one name share in one event loop, from the first that enters to the last."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from asyncbackends.errors import ConfigurationError
 
-__all__ = ("Sharing",)
+__all__ = ("Sharing", "the_one_name")
 
 SharedT = TypeVar("SharedT")
 
@@ -60,3 +60,14 @@ class _Shared(Generic[SharedT]):
         self.loop = loop
         self.thing = thing
         self.openers = 0
+
+
+def the_one_name(endpoints: Sequence[str]) -> str:
+    """Give the name that is the endpoint.
+
+    :raises ConfigurationError: there is more than one.
+    """
+    if len(endpoints) > 1:
+        message = f"the memory engine has one endpoint, a name; not {', '.join(endpoints)}"
+        raise ConfigurationError(message)
+    return endpoints[0] if endpoints else "default"

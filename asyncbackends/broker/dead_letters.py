@@ -113,6 +113,6 @@ def failure_text(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def one_line(text: str) -> str:
+def one_line(text: str, longest: int = MAX_TEXT) -> str:
     """Give a text as a header takes it."""
-    return UNPRINTABLE.sub(" ", text)[:MAX_TEXT].strip()
+    return UNPRINTABLE.sub(" ", text)[:longest].strip()

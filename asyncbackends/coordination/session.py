@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from asyncbackends.clock import Clock, Timer
+from asyncbackends.observability import StateWatch
 from asyncbackends.protocols.coordination import SessionState
 
 __all__ = ("LiveSession", "margin")
@@ -85,7 +85,9 @@ class LiveSession:
 
     def states(self) -> AbstractAsyncContextManager[AsyncIterator[SessionState]]:
         """Watch the state."""
-        return _States(self)
+        return StateWatch(
+            lambda: self.state, self.next_state, lambda state: state is SessionState.LOST
+        )
 
     def on_lost(self, call: Callable[[], None]) -> Callable[[], None]:
         """Have ``call`` called at the moment it is LOST; give what takes that back."""
@@ -168,32 +170,3 @@ def _call(call: Callable[[], None]) -> None:
     except Exception as error:  # noqa: BLE001  # as for any callback of the loop: the others must be called
         context = {"message": "a callback of on_lost failed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
-
-
-class _States:
-    def __init__(self, session: LiveSession) -> None:
-        self._session = session
-        self._seen: SessionState | None = None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
-
-    def __aiter__(self) -> AsyncIterator[SessionState]:
-        return self
-
-    async def __anext__(self) -> SessionState:
-        if self._seen is None:
-            self._seen = self._session.state
-        elif self._seen is SessionState.LOST:
-            raise StopAsyncIteration
-        else:
-            self._seen = await self._session.next_state(self._seen)
-        return self._seen

@@ -1,10 +1,10 @@
 """What a call may end with beside its result, and what of a failure leaves the server."""
 
-import re
 from typing import Final
 
 import msgspec
 
+from asyncbackends.broker.dead_letters import one_line
 from asyncbackends.errors import BackendError
 
 __all__ = (
@@ -20,7 +20,6 @@ __all__ = (
 
 MAX_TEXT: Final = 2000
 HIDDEN: Final = "the handler failed; the log of its server says why"
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
 class RpcError(BackendError):
@@ -72,9 +71,11 @@ def failure_of(error: BaseException, exposed: tuple[type[Exception], ...]) -> Fa
     a text may hold what is nobody's business.
     """
     if isinstance(error, HandlerError):
-        return Failure("handler", _one_line(error.type_name), _one_line(error.text))
+        return Failure(
+            "handler", one_line(error.type_name, MAX_TEXT), one_line(error.text, MAX_TEXT)
+        )
     text = str(error) if isinstance(error, exposed) else HIDDEN
-    return Failure("handler", type(error).__name__, _one_line(text))
+    return Failure("handler", type(error).__name__, one_line(text, MAX_TEXT))
 
 
 def raised_at_caller(failure: Failure) -> RemoteError:
@@ -86,7 +87,3 @@ def raised_at_caller(failure: Failure) -> RemoteError:
             return InvalidParamsError(failure.type, failure.text, maybe_applied=False)
         case _:
             return RemoteError(failure.type, failure.text)
-
-
-def _one_line(text: str) -> str:
-    return UNPRINTABLE.sub(" ", text)[:MAX_TEXT].strip()

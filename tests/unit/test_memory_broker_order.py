@@ -78,7 +78,10 @@ class Model:
                 self.let_go(consuming)
             self.link = await self.under_test.consuming()
         elif name == "wait":
-            await self.under_test.clock.advance(value)
+            # All delays are whole seconds: what comes back together is in order, no more.
+            for _ in range(value):
+                await self.under_test.clock.advance(1)
+                await self.check()
         elif self.held:
             consuming = list(self.held)[value % len(self.held)]
             if name == "close":

@@ -3,6 +3,7 @@
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from asyncbackends.broker.wire import OutgoingMessage, QueueDeclaration
@@ -57,7 +58,7 @@ class Queue:
         self._expire = expire
         self._fresh: deque[OutgoingMessage] = deque()
         self._returned: list[tuple[int, Entry]] = []
-        self._delayed: dict[int, Timer] = {}
+        self._delayed: dict[int, tuple[float, Entry, Timer]] = {}
         self._position = 0
         self._consumers: deque[MemoryConsumer] = deque()
         self._due = False
@@ -95,16 +96,20 @@ class Queue:
     def take_back(self, entry: Entry, delay: float = 0.0) -> None:
         """Put a message back to its place, after so many seconds."""
         if delay > 0:
-            position = entry.position
-
-            def come() -> None:
-                del self._delayed[position]
-                self.take_back(entry)
-                self.ring()
-
-            self._delayed[position] = self._clock.call_later(delay, come)
+            due = self._clock.monotonic() + delay
+            timer = self._clock.call_later(delay, partial(self._end_delays, due))
+            self._delayed[entry.position] = (due, entry, timer)
         else:
             heapq.heappush(self._returned, (entry.position, entry))
+
+    def _end_delays(self, now: float) -> None:
+        """Put back all that are due, so that the oldest of them is the first."""
+        for due, entry, timer in tuple(self._delayed.values()):
+            if due <= now:
+                timer.cancel()
+                del self._delayed[entry.position]
+                self.take_back(entry)
+        self.ring()
 
     # Out.
 
@@ -205,7 +210,7 @@ class Queue:
     def _forget_messages(self) -> None:
         self._fresh.clear()
         self._returned.clear()
-        for timer in self._delayed.values():
+        for _, _, timer in self._delayed.values():
             timer.cancel()
         self._delayed.clear()
 

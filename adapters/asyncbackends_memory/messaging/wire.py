@@ -7,14 +7,14 @@ from typing import Final
 from asyncbackends.broker.wire import LinkEvents, PublishingEvents, Wire
 from asyncbackends.broker.wire_broker import WireBroker
 from asyncbackends.clock import Clock
-from asyncbackends.errors import BackendError, ConfigurationError
+from asyncbackends.errors import BackendError
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends_memory.messaging.consuming import MemoryConsumingLink
 from asyncbackends_memory.messaging.faults import broker_faults
 from asyncbackends_memory.messaging.publishing import MemoryPublishingLink
 from asyncbackends_memory.messaging.server import Server
 from asyncbackends_memory.options import BROKER_GUARANTEES, MemoryBrokerOptions
-from asyncbackends_memory.sharing import Sharing
+from asyncbackends_memory.sharing import Sharing, the_one_name
 
 __all__ = ("MemoryWire", "create")
 
@@ -69,10 +69,7 @@ def create(
 
     :raises ConfigurationError: there is more than one endpoint.
     """
-    if len(endpoints) > 1:
-        message = f"the memory engine has one endpoint, a name; not {', '.join(endpoints)}"
-        raise ConfigurationError(message)
-    name = endpoints[0] if endpoints else "default"
+    name = the_one_name(endpoints)
     return WireBroker("memory", [name], options, MemoryWire, guarantees=BROKER_GUARANTEES)
 
 

@@ -24,7 +24,7 @@ from asyncbackends.protocols.backend import ConnectionState, Kind
 from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeStat
 from asyncbackends_memory.options import MemoryCoordinationOptions
-from asyncbackends_memory.sharing import Sharing
+from asyncbackends_memory.sharing import Sharing, the_one_name
 from asyncbackends_memory.tree.editing import Edit
 from asyncbackends_memory.tree.faults import coordination_faults
 from asyncbackends_memory.tree.sessions import TreeSessions
@@ -42,10 +42,7 @@ class TreeClient:
     """Opens and closes a store, keeps a session in it, and applies operations to it."""
 
     def __init__(self, endpoints: Sequence[str], options: MemoryCoordinationOptions) -> None:
-        if len(endpoints) > 1:
-            message = f"the memory engine has one endpoint, a name; not {', '.join(endpoints)}"
-            raise ConfigurationError(message)
-        self._name = endpoints[0] if endpoints else "default"
+        self._name = the_one_name(endpoints)
         self.options = options
         self.seam = Seam(Kind.COORDINATION, "memory", lambda _: None)
         self.links = LinkStates(self.seam)
