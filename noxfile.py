@@ -21,6 +21,8 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIRED_PYTHONS = ("3.11", "3.12")
 EMBEDDED_ENGINES = "memory,sqlite"
+# Seconds after Ctrl-C in which servers are ended and their data removed.
+TIDYING = 30
 
 
 def is_runnable(version: str) -> bool:
@@ -59,7 +61,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test")
     if not session.posargs:
         forget_promises("ci")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *session.posargs, interrupt_timeout=TIDYING)
 
 
 @nox.session(python=MATRIX)
@@ -85,7 +87,14 @@ def matrix(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Run the conformance kit alone: nox -s conformance -- --engines a,b --servers newest."""
     install(session, "test")
-    session.run("pytest", "tests/conformance", *session.posargs)
+    session.run("pytest", "tests/conformance", *session.posargs, interrupt_timeout=TIDYING)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Start servers until Ctrl-C: nox -s servers -- postgres nats; -- --install only installs."""
+    install(session, "test")
+    session.run("python", "-m", "tests.servers", *session.posargs, interrupt_timeout=TIDYING)
 
 
 @nox.session(python=False)
@@ -100,7 +109,9 @@ def soak(session: nox.Session) -> None:
     install(session, "test")
     if not session.posargs and session.python == REQUIRED_PYTHONS[0]:
         forget_promises("soak")
-    session.run("pytest", "--length=soak", "--timeout=1800", *session.posargs)
+    session.run(
+        *("pytest", "--length=soak", "--timeout=1800", *session.posargs), interrupt_timeout=TIDYING
+    )
     session.run("python", "-m", "tests.promises", "--length", "soak")
 
 

@@ -14,6 +14,7 @@ __all__ = (
     "Namespace",
     "Seconds",
     "Secret",
+    "ServerDatabaseOptions",
     "ServerOptions",
 )
 
@@ -82,6 +83,24 @@ class DatabaseOptions(BackendOptions, frozen=True, kw_only=True):
     """legacy permits what OpenContrail's database layer permitted: duplicate names, dangling refs."""
     watch_history: Annotated[int, msgspec.Meta(ge=1)] = 100_000
     """So many of the last changes are kept for ``watch(since=)``."""
+
+
+class ServerDatabaseOptions(ServerOptions, frozen=True, kw_only=True):
+    """Options of every configuration database with a server.
+
+    A Struct has one base with fields, so those of :class:`DatabaseOptions` stand here again.
+    """
+
+    database: str = "asyncbackends"
+    """The server's database that holds the tables."""
+    pool_size: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
+    """At most so many connections; opened as they are needed."""
+    poll_interval: Seconds = 0.1
+    """Seconds between looks for others' writes, while somebody watches."""
+    schema: Schema | None = None
+    create_schema: bool = True
+    integrity: Literal["strict", "legacy"] = "strict"
+    watch_history: Annotated[int, msgspec.Meta(ge=1)] = 100_000
 
 
 class BrokerOptions(BackendOptions, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from tests.engines import engine_entries, engine_names, engine_of
 
-pytest_plugins = ("pytester", "tests.leaks", "tests.promises.plugin")
+pytest_plugins = ("pytester", "tests.leaks", "tests.promises.plugin", "tests.servers.fixtures")
 
 # A distribution of its own, with tests of its own.
 collect_ignore = ["packaging/offtree"]

@@ -10,7 +10,7 @@ from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, S
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.protocols.values import Change, Fence, Gap
 from asyncbackends.schema import Schema
-from asyncbackends_sqlite.feed import Watch
+from asyncbackends.sql.feed import Watch
 from asyncbackends_sqlite.key_values import SqliteKeyValues
 from asyncbackends_sqlite.objects import SqliteObjects
 from asyncbackends_sqlite.options import SqliteDatabaseOptions

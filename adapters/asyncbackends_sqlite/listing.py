@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from asyncbackends.object_model.listing import Listing, matches
+from asyncbackends.object_model.listing import Listing, matches, restricts_to_nothing
 from asyncbackends_sqlite.statements import (
     IDS,
     IN_BACK_REFS,
@@ -19,7 +19,7 @@ from asyncbackends_sqlite.statements import (
     text_id,
 )
 
-__all__ = ("EVERYTHING", "Lister", "nothing")
+__all__ = ("EVERYTHING", "Lister")
 
 EVERYTHING = -1
 LOWEST = b""
@@ -64,7 +64,7 @@ class Lister:
 
     def count(self, wanted: Listing) -> int:
         """Give the number of objects."""
-        if nothing(wanted):
+        if restricts_to_nothing(wanted):
             return 0
         if wanted.filters:
             return sum(1 for _ in self._filtered(wanted))
@@ -75,7 +75,7 @@ class Lister:
 
     def page(self, wanted: Listing) -> list[tuple[str, str]]:
         """Give (uuid, name), one more than the limit if there are more."""
-        if nothing(wanted):
+        if restricts_to_nothing(wanted):
             return []
         limit = EVERYTHING if wanted.limit is None else wanted.limit + 1
         if wanted.filters:
@@ -116,12 +116,6 @@ WITH_DOCUMENT = {
     "o.uuid": " CROSS JOIN ~doc d ON d.id = o.id WHERE ",
     "r.from_uuid": " CROSS JOIN ~doc d ON d.id = r.from_id WHERE ",
 }
-
-
-def nothing(wanted: Listing) -> bool:
-    """Say whether a restriction is to nothing."""
-    restrictions = (wanted.parents, wanted.back_refs, wanted.uuids, *wanted.indexed.values())
-    return () in restrictions or any(values == () for values in wanted.filters.values())
 
 
 def _after(wanted: Listing) -> bytes:

@@ -24,9 +24,10 @@ from asyncbackends.protocols.backend import ConnectionState, Kind
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.protocols.values import Fence, WriteResult
 from asyncbackends.schema import Schema
+from asyncbackends.sql.feed import Feed, Pulled
 from asyncbackends_sqlite.connection import open_writer, patiently
 from asyncbackends_sqlite.driver_errors import ours
-from asyncbackends_sqlite.feed import Feed
+from asyncbackends_sqlite.feed import pull
 from asyncbackends_sqlite.jobs import Calls, JobKind
 from asyncbackends_sqlite.options import (
     DATABASE_GUARANTEES,
@@ -208,6 +209,18 @@ class Session:
         if len(self._readers) < self._options.readers and not self._read_queue.empty():
             self._new_reader().opened.add_done_callback(_overlook)
         return calls.result(self._read_queue, work, kind)
+
+    async def counters(self) -> tuple[int, int]:
+        """Read revision and compacted."""
+        statement = self.sql.counters
+        row = await self.read(lambda cursor: cursor.execute(statement).fetchone())
+        revision, compacted, _ = row
+        return revision, compacted
+
+    async def pull(self, seen: int) -> Pulled:
+        """Read a page of changes."""
+        sql = self.sql
+        return await self.read(lambda cursor: pull(cursor, sql, seen))
 
     async def change(self, work: Callable[[Unit], ResultT]) -> ResultT:
         """Have the writer do something as one operation."""

@@ -4,19 +4,17 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from asyncbackends.schema import Schema
 from asyncbackends_sqlite.statements import Statements
 from asyncbackends_sqlite.tables import indexed_properties, stored_schema
 
-__all__ = ("CREATED", "DELETED", "OPERATIONS", "UPDATED", "Unit")
+__all__ = ("CREATED", "DELETED", "UPDATED", "Unit")
 
 ResultT = TypeVar("ResultT")
 
 CREATED, UPDATED, DELETED = range(3)
-OPERATIONS: "tuple[Literal['create', 'update', 'delete'], ...]" = ("create", "update", "delete")
-"""The words for them."""
 
 
 class Unit:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
-from asyncbackends.cli import check, demo, dump, engines, load
+from asyncbackends.cli import check, copy, demo, dump, engines, load
 from asyncbackends.cli.screen import Screen
 from asyncbackends.errors import BackendError, ConfigurationError, InvalidRequestError
 
@@ -99,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         (check, [everywhere, settings]),
         (load, [everywhere, settings]),
         (dump, [everywhere, settings]),
+        (copy, [everywhere]),
         (demo, [everywhere, settings]),
     ):
         name = module.__name__.rpartition(".")[2]

@@ -1,10 +1,15 @@
 """Writes a whole database as records of our own form, in one order, in bounded memory."""
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from asyncbackends.errors import ObjectNotFoundError
 from asyncbackends.interchange.ordering import type_groups
+from asyncbackends.interchange.record_reading import (
+    TOGETHER,
+    RecordReader,
+    SharedWith,
+    shared_with,
+)
 from asyncbackends.interchange.records import (
     FORMAT,
     VERSION,
@@ -16,16 +21,13 @@ from asyncbackends.interchange.records import (
     ShareRecord,
     canonical,
 )
-from asyncbackends.interchange.shapes import as_dict, as_list
-from asyncbackends.interchange.stepping import together
 from asyncbackends.protocols.config_database import ConfigDatabase
-from asyncbackends.protocols.values import ConfigObject, Json
+from asyncbackends.protocols.values import ConfigObject
 from asyncbackends.schema import Schema
 
 __all__ = ("Dumper", "count_objects")
 
 PAGE: Final = 200
-TOGETHER: Final = 32
 
 
 async def count_objects(database: ConfigDatabase) -> int:
@@ -44,8 +46,8 @@ class Dumper:
         self._database = database
         self._schema: Schema = database.schema
         self._tables = sorted(set(tables))
-        self._shared_with: set[tuple[str, str, str]] = set()
-        self._referred = {target for kind in self._schema.types.values() for target in kind.refs}
+        self._shared_with: set[SharedWith] = set()
+        self._reader = RecordReader(database)
         self.objects = 0
         self.moved = False
         """Whether somebody wrote to the database during the dump: it is not one state then."""
@@ -130,54 +132,15 @@ class Dumper:
             yield record
 
     async def _completed(self, name: str, found: Iterable[ConfigObject]) -> list[ObjectRecord]:
-        records = await together([self._record(name, each) for each in found])
+        records = await self._reader.records(name, found)
         self.objects += len(records)
+        for record in records:
+            self._shared_with |= shared_with(record)
         return records
 
-    async def _record(self, name: str, found: ConfigObject) -> ObjectRecord:
-        object_type = self._schema.types[name]
-        content: dict[str, Json] = dict(found)
-        positions = await self._positions(name, content)
-        for target in object_type.refs:
-            field = f"{target}_refs"
-            if field in content:
-                content[field] = [_ref(ref) for ref in content[field]]
-        relaxed = (
-            await self._database.get_relaxed_refs(found["uuid"]) if name in self._referred else []
-        )
-        self._note_shares(name, content.get("perms2"))
-        return ObjectRecord(name, canonical(content), positions, relaxed)
-
-    async def _positions(self, name: str, content: dict[str, Json]) -> dict[str, list[str]]:
-        """Read the positions of lists; values too, so that both are of one state."""
-        lists = self._schema.types[name].lists
-        fields = [field for field in lists if field in content]
-        if not fields:
-            return {}
-        try:
-            read = await self._database.prop_collection_read(name, content["uuid"], fields)
-        except ObjectNotFoundError:  # deleted since the page was read: the page counts
-            return {}
-        positions: dict[str, list[str]] = {}
-        for field, elements in read.items():
-            values, found = [value for value, _ in elements], [at for _, at in elements]
-            wrapper = lists[field]
-            content[field] = values if wrapper is None else {wrapper: values}
-            if found != [str(number) for number in range(len(found))]:
-                positions[field] = found
-        return positions
-
-    def _note_shares(self, name: str, perms2: Any) -> None:
-        """Remember with whom objects say they are shared: the database cannot list that."""
-        for share in as_list((as_dict(perms2) or {}).get("share")) or ():
-            tenant = (as_dict(share) or {}).get("tenant")
-            if isinstance(tenant, str) and tenant:
-                share_type, _, share_id = tenant.rpartition(":")
-                self._shared_with.add((name, share_type or "tenant", share_id))
-
     async def _shares(self) -> AsyncIterator[ShareRecord]:
-        shared_with = self._shared_with | {(name, "global", "") for name in self._schema.types}
-        for name, share_type, share_id in sorted(shared_with):
+        holders = self._shared_with | {(name, "global", "") for name in self._schema.types}
+        for name, share_type, share_id in sorted(holders):
             for uuid, rwx in await self._database.get_shared(name, share_id, share_type):
                 yield ShareRecord(name, uuid, share_type, share_id, rwx)
 
@@ -190,11 +153,6 @@ class Dumper:
             marker = page.marker
             if marker is None:
                 return
-
-
-def _ref(ref: Json) -> Json:
-    attr = ref.get("attr")
-    return {"uuid": ref["uuid"]} if attr is None else {"uuid": ref["uuid"], "attr": attr}
 
 
 def _chunks(uuids: Sequence[str]) -> list[Sequence[str]]:

@@ -15,7 +15,6 @@ from asyncbackends.interchange.flights import Flights, Item, Progress
 from asyncbackends.interchange.object_writing import (
     NEW,
     OTHER_REFS,
-    REFUSALS,
     REFUSED,
     ObjectWriter,
     Summary,
@@ -27,6 +26,7 @@ from asyncbackends.interchange.records import (
     TextRecord,
 )
 from asyncbackends.interchange.stepping import batches
+from asyncbackends.interchange.units import REFUSALS
 from asyncbackends.object_model.values import canonical_id
 from asyncbackends.protocols.config_database import ConfigDatabase
 

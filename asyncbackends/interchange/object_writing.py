@@ -1,21 +1,11 @@
 """Writes batches of objects and of refs; what is refused stays out alone."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
 from asyncbackends.batch import Batch
-from asyncbackends.errors import (
-    AlreadyExistsError,
-    BackendError,
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    TransactionFailedError,
-    WriteContentionError,
-)
+from asyncbackends.errors import BackendError, InvalidRequestError
 from asyncbackends.interchange.findings import Findings
 from asyncbackends.interchange.flights import Item
 from asyncbackends.interchange.presence import (
@@ -29,16 +19,11 @@ from asyncbackends.interchange.presence import (
     without_refs,
 )
 from asyncbackends.interchange.shapes import as_dict, as_list
+from asyncbackends.interchange.units import REFUSALS, Units, cause
 from asyncbackends.protocols.config_database import ConfigDatabase
-from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.protocols.values import ConfigObject, Json
 
-__all__ = ("NEW", "OTHER_REFS", "REFUSALS", "REFUSED", "SAME_REFS", "ObjectWriter", "Summary")
-
-ATTEMPTS: Final = 8
-PAUSE: Final = 0.05
-
-REFUSALS = (AlreadyExistsError, ConflictError, InvalidRequestError, NotFoundError)
+__all__ = ("NEW", "OTHER_REFS", "REFUSED", "SAME_REFS", "ObjectWriter", "Summary")
 
 NEW, SAME_REFS, OTHER_REFS, REFUSED = range(4)
 """What the first pass found about an object, for the second."""
@@ -75,7 +60,7 @@ class ObjectWriter:
         self._types = database.schema.types
         self._findings = findings
         self._where = where
-        self._atomic = Guarantee.ATOMIC_BATCH in database.guarantees
+        self._units = Units(database)
         self.states = bytearray()
         self.summary = Summary()
 
@@ -104,7 +89,7 @@ class ObjectWriter:
         waiting = [
             item for item in batch if self.states[item.number] == NEW or updates.get(item.number)
         ]
-        refused = await self._write(waiting, queue)
+        refused = await self._units.write(waiting, queue)
         for item, error in refused:
             self.refuse(item, "", _reason(error))
         for item in batch:
@@ -167,7 +152,7 @@ class ObjectWriter:
             unit.object_update(item.record.type, item.uuid, fields[item.number])
 
         waiting = [item for item in batch if item.number in fields]
-        refused = await self._write(waiting, queue)
+        refused = await self._units.write(waiting, queue)
         alone = {item.number for item, _ in refused}
         for item in waiting:
             if item.number in alone:
@@ -203,53 +188,9 @@ class ObjectWriter:
             return str(ref["uuid"])
         return await self._database.fq_name_to_uuid(field.removesuffix("_refs"), ref["to"])
 
-    async def _write(
-        self, items: list[Item], queue: Callable[[Batch, Item], None]
-    ) -> list[tuple[Item, BackendError]]:
-        """Write items as one unit if they can be, else one by one; gives those that were refused."""
-        if self._atomic and len(items) > 1:
-            try:
-                await self._commit(items, queue)
-            except REFUSALS as error:
-                _raise_contention(error)
-            else:
-                return []
-        refused: list[tuple[Item, BackendError]] = []
-        for item in items:
-            try:
-                await self._commit([item], queue)
-            except REFUSALS as error:
-                _raise_contention(error)
-                refused.append((item, error))
-        return refused
-
-    async def _commit(self, items: list[Item], queue: Callable[[Batch, Item], None]) -> None:
-        for attempt in range(1, ATTEMPTS + 1):
-            try:
-                async with self._database.batch() as unit:
-                    for item in items:
-                        queue(unit, item)
-            except ConflictError as error:
-                if attempt == ATTEMPTS or not _is_contention(error):
-                    raise
-                await asyncio.sleep(PAUSE * attempt)
-            else:
-                return
-
-
-def _is_contention(error: BackendError) -> bool:
-    inner = error.error if isinstance(error, TransactionFailedError) else error
-    return isinstance(inner, WriteContentionError)
-
-
-def _raise_contention(error: BackendError) -> None:
-    """A database that is too busy is no fault of the object."""
-    if _is_contention(error):
-        raise error
-
 
 def _reason(error: BackendError) -> str:
-    return str(error.error if isinstance(error, TransactionFailedError) else error)
+    return str(cause(error))
 
 
 def _number(fields: dict[str, Json]) -> int:

@@ -6,7 +6,7 @@ from asyncbackends.errors import InvalidRequestError
 from asyncbackends.interchange.records import ObjectRecord
 from asyncbackends.interchange.shapes import as_dict, as_list
 from asyncbackends.object_model.values import json_equal
-from asyncbackends.protocols.values import CollectionUpdate, ConfigObject, Json
+from asyncbackends.protocols.values import CollectionUpdate, Json
 from asyncbackends.schema import IDENTITY_FIELDS, ObjectType
 
 __all__ = (
@@ -21,6 +21,7 @@ __all__ = (
 )
 
 Positions = Mapping[str, list[str]]
+Stored = Mapping[str, Json]
 
 
 def without_refs(record: ObjectRecord, object_type: ObjectType) -> dict[str, Json]:
@@ -41,7 +42,7 @@ def refs_update(record: ObjectRecord, object_type: ObjectType) -> dict[str, Json
     return {field: record.object.get(field) or None for field in fields}
 
 
-def same_refs(record: ObjectRecord, stored: ConfigObject, object_type: ObjectType) -> bool:
+def same_refs(record: ObjectRecord, stored: Stored, object_type: ObjectType) -> bool:
     """Say whether the stored object has the record's refs."""
     for target in object_type.refs:
         field = f"{target}_refs"
@@ -53,7 +54,7 @@ def same_refs(record: ObjectRecord, stored: ConfigObject, object_type: ObjectTyp
     return True
 
 
-def identity_problem(record: ObjectRecord, stored: ConfigObject) -> str | None:
+def identity_problem(record: ObjectRecord, stored: Stored) -> str | None:
     """Say what cannot change and differs, or None."""
     for field in ("fq_name", "parent_type", "parent_uuid"):
         wanted, there = record.object.get(field), stored.get(field)
@@ -63,7 +64,7 @@ def identity_problem(record: ObjectRecord, stored: ConfigObject) -> str | None:
 
 
 def changed_fields(
-    record: ObjectRecord, stored: ConfigObject, positions: Positions, object_type: ObjectType
+    record: ObjectRecord, stored: Stored, positions: Positions, object_type: ObjectType
 ) -> dict[str, Json]:
     """Give the update of properties and collections; {} when nothing differs.
 
@@ -92,7 +93,7 @@ def _is_empty(collection: Json) -> bool:
     return not collection or not any((as_dict(collection) or {"": True}).values())
 
 
-def list_fields(stored: ConfigObject, object_type: ObjectType) -> list[str]:
+def list_fields(stored: Stored, object_type: ObjectType) -> list[str]:
     """Give the lists that an object has."""
     return [field for field in object_type.lists if field in stored]
 

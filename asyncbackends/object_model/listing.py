@@ -16,7 +16,15 @@ from asyncbackends.object_model.values import (
 from asyncbackends.object_model.views import Selection, TypeView
 from asyncbackends.protocols.values import FieldNames, Id, Json
 
-__all__ = ("Listing", "checked_limit", "listing", "marker_after", "matches", "read_marker")
+__all__ = (
+    "Listing",
+    "checked_limit",
+    "listing",
+    "marker_after",
+    "matches",
+    "read_marker",
+    "restricts_to_nothing",
+)
 
 
 class Listing(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +109,12 @@ def _check_filter(view: TypeView, field: str, values: Sequence[Json]) -> None:
         if problem is not None:
             message = f"{view.name}: a value of the filter {field!r}{problem}"
             raise InvalidRequestError(message)
+
+
+def restricts_to_nothing(wanted: Listing) -> bool:
+    """Say whether a restriction is to nothing."""
+    restrictions = (wanted.parents, wanted.back_refs, wanted.uuids, *wanted.indexed.values())
+    return () in restrictions or any(values == () for values in wanted.filters.values())
 
 
 def matches(filters: Mapping[str, Sequence[Json]], properties: Mapping[str, Json]) -> bool:

@@ -189,14 +189,15 @@ class ValuesConformance(DatabaseFixtures):
 
     async def test_value_limit(self, database: ConfigDatabase, site: Site) -> None:
         limit = database.limits.value_bytes
-        large = "x" * (2_000_000 if limit is None else limit - 2)
+        # An element of a map holds its key, too.
+        large = "x" * (2_000_000 if limit is None else limit - 100)
         for place in PLACES.values():
             assert await place(database, await _fresh(database), large) == large
         if limit is None:
             return
         for place in PLACES.values():
             with pytest.raises(InvalidRequestError):
-                await place(database, await _fresh(database), f"{large}x")
+                await place(database, await _fresh(database), "x" * limit)
 
     async def test_object_limit(self, database: ConfigDatabase, site: Site) -> None:
         limit = database.limits.object_bytes

@@ -1,0 +1,33 @@
+"""The mysql engine holds the contract on MariaDB and MySQL, with both drivers."""
+
+from collections.abc import Generator
+from typing import Any, ClassVar
+
+import pytest
+
+from asyncbackends.testing import ConfigDatabaseConformance
+from tests.servers.mysql_namespaces import MysqlNamespaces
+from tests.servers.running import Servers
+
+
+@pytest.fixture(scope="module")
+def namespaces(servers: Servers) -> MysqlNamespaces:
+    return MysqlNamespaces(servers.get("mysql"))
+
+
+class MysqlConformance(ConfigDatabaseConformance):
+    engine = "mysql"
+    driver: ClassVar[str]
+
+    @pytest.fixture
+    def settings(self, servers: Servers, namespaces: MysqlNamespaces) -> Generator[dict[str, Any]]:
+        with namespaces.one() as namespace:
+            yield servers.get("mysql").settings(driver=self.driver, namespace=namespace)
+
+
+class TestMysqlOnAiomysql(MysqlConformance):
+    driver = "aiomysql"
+
+
+class TestMysqlOnAsyncmy(MysqlConformance):
+    driver = "asyncmy"

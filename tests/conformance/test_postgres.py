@@ -1,0 +1,48 @@
+"""The postgres engine holds the contract: directly, and behind a pooler on another event loop."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from asyncbackends.testing import ConfigDatabaseConformance
+from tests.servers.pgbouncer import PgBouncer
+from tests.servers.postgres import Postgres
+from tests.servers.postgres_namespaces import PostgresNamespaces
+from tests.servers.running import Servers
+
+
+@pytest.fixture(scope="module")
+def namespaces(servers: Servers) -> PostgresNamespaces:
+    return PostgresNamespaces(servers.get("postgres"))
+
+
+@pytest.fixture(scope="module")
+def bouncer(servers: Servers) -> Iterator[PgBouncer]:
+    server = servers.get("postgres")
+    assert isinstance(server, Postgres)
+    with PgBouncer(server) as bouncer:
+        yield bouncer
+
+
+class TestPostgres(ConfigDatabaseConformance):
+    engine = "postgres"
+
+    @pytest.fixture
+    def settings(
+        self, servers: Servers, namespaces: PostgresNamespaces
+    ) -> Iterator[dict[str, Any]]:
+        yield servers.get("postgres").settings(namespace=namespaces.fresh())
+        namespaces.tidy()
+
+
+class TestPostgresBehindPgBouncer(ConfigDatabaseConformance):
+    engine = "postgres"
+    event_loop = "uvloop"
+
+    @pytest.fixture
+    def settings(
+        self, bouncer: PgBouncer, namespaces: PostgresNamespaces
+    ) -> Iterator[dict[str, Any]]:
+        yield bouncer.settings(namespace=namespaces.fresh())
+        namespaces.tidy()

@@ -1,0 +1,57 @@
+"""The fixture ``servers``: installed before the first test, started when first asked for."""
+
+from collections.abc import Generator, Iterable
+
+import pytest
+
+from tests.engines import engine_of
+from tests.servers.installing import CannotInstallError, install
+from tests.servers.running import Servers, engines_of_a_set, product_of
+from tests.servers.server import Server
+
+CANNOT = pytest.StashKey[CannotInstallError]()
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    newest, asked = _newest(config), config.getoption("--engines")
+    names = [*engines_of_a_set(newest=newest)]
+    if asked is not None:
+        wanted = {name.strip() for name in asked.split(",")}
+        names = [name for name in names if name in wanted]
+    products = [product_of(name, newest=newest) for name in names]
+    found = [f"{each.product} {each.version() or 'not installed yet'}" for each in products]
+    return f"servers, started when a test needs them: {', '.join(found) or 'none'}"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install what the tests to come need: no test's timeout has room for it."""
+    if session.config.option.collectonly:
+        return
+    try:
+        install([*_needed(session.items, newest=_newest(session.config))])
+    except CannotInstallError as error:
+        # The tests that need it fail with the command to run; the others run.
+        session.config.stash[CANNOT] = error
+
+
+@pytest.fixture(scope="session")
+def servers(pytestconfig: pytest.Config) -> Generator[Servers]:
+    """Real servers, each started when a test first asks for it."""
+    cannot = pytestconfig.stash.get(CANNOT, None)
+    with Servers(newest=_newest(pytestconfig), cannot=cannot) as servers:
+        yield servers
+
+
+def _newest(config: pytest.Config) -> bool:
+    return bool(config.getoption("--servers") == "newest")
+
+
+def _needed(items: Iterable[pytest.Item], *, newest: bool) -> Iterable[type[Server]]:
+    """Give the servers of the engines that tests are about; a test of none may take any."""
+    every = {*engines_of_a_set(newest=newest)}
+    names: set[str] = set()
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            engine = engine_of(item)
+            names |= every if engine is None else every & {engine}
+    return {product_of(name, newest=newest) for name in names}

@@ -1,0 +1,1 @@
+# What the mysql adapter uses of PyMySQL.
