@@ -1,6 +1,6 @@
 """The one door to aiomysql: it logs in and sends; what the server answers is read here."""
 
-from asyncio import StreamWriter
+from asyncio import BaseTransport, StreamWriter
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -10,6 +10,7 @@ from pymysql.err import MySQLError
 from asyncbackends.sql.server import Row
 from asyncbackends_mysql.driver_errors import BROKEN, ServerError
 from asyncbackends_mysql.link import (
+    COM_ROLLBACK,
     FOUND_ROWS,
     Login,
     LoginErrors,
@@ -83,7 +84,9 @@ class AiomysqlLink:
         self._reader = reader
         self._writer = writer
         self._answers = Answers(reader)
+        self._unread = False
         self.thread_id = connection.thread_id()
+        self.transport: BaseTransport = self._writer.transport
 
     @property
     def is_open(self) -> bool:
@@ -91,12 +94,19 @@ class AiomysqlLink:
 
     async def query(self, text: str) -> list[Sequence[Row]]:
         try:
+            if self._unread:
+                await self._answers.results()
+                self._unread = False
             await self._connection.send(text)
             return await self._answers.results()
         except OSError as error:
             raise ServerError(BROKEN, str(error)) from error
         except MySQLError as error:
             raise server_error(error) from error
+
+    def send_rollback(self) -> None:
+        self._unread = True
+        self._writer.write(COM_ROLLBACK)
 
     async def part(self) -> None:
         self._writer.write(COM_QUIT)

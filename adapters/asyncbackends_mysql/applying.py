@@ -35,7 +35,7 @@ def packets(effects: Effects, statements: UnitStatements, limit: int, *, alone: 
     texts = unit.texts
     if alone:
         texts = ["START TRANSACTION", *texts, "COMMIT"]
-    before = "LAST_INSERT_ID()" if effects.revisions else "0"
+    before = "LAST_INSERT_ID()" if effects.revisions else statements.revision
     return _joined([*texts, f"SELECT {before}, @n"], limit)
 
 
@@ -121,11 +121,27 @@ class _Unit:
 
     def _put_objects(self) -> None:
         effects, statements = self._effects, self._statements
-        self._rows(statements.put_objects, map(self._object, _parents_first(effects.objects)))
+        self._rows(statements.put_objects, map(self._object, self._parents_first()))
         self._by_id(statements.find_refs, self._checks.new, "r.to_uuid")
         dangling = {str(one.to_uuid) for one in effects.refs if one.dangling}
         places = (f"SELECT {id_literal(uuid)} AS uuid" for uuid in sorted(dangling))
         self._rows(statements.put_tombs, places, " UNION ALL ", CONDITIONS)
+
+    def _parents_first(self) -> Sequence[NewObject]:
+        """Give the new objects so that each one's parent is before it, if it is new too."""
+        objects, parent_of = self._effects.objects, self._checks.parent_of
+        if not any(map(parent_of, objects)):
+            return objects
+        left = dict(self._checks.new)
+        ordered: list[NewObject] = []
+        for one in objects:
+            line: list[NewObject] = []
+            at: NewObject | None = one
+            while at is not None and left.pop(at.uuid, None) is not None:
+                line.append(at)
+                at = left.get(parent_of(at) or "")
+            ordered += reversed(line)
+        return ordered
 
     def _object(self, one: NewObject) -> str:
         parent_type = "NULL" if one.parent_type is None else text_literal(one.parent_type)
@@ -191,17 +207,19 @@ class _Unit:
             to = self._checks.id_of(one.to_type, one.to_fq or "")
         else:
             to = id_literal(one.to_uuid)
-        to_fq = "NULL" if one.dangling else self._name_of(one.to_uuid, one.to_fq)
+        from_fq = self._name_of(one.from_uuid, one.from_type, one.from_fq)
+        # It is NULL where the ref dangles.
+        to_fq = self._name_of(one.to_uuid or "", one.to_type, one.to_fq)
         return (
-            f"({id_literal(one.from_uuid)},{to},{text_literal(one.from_type)},"
-            f"{self._name_of(one.from_uuid, one.from_fq)},{text_literal(one.to_type)},{to_fq},"
-            f"{text_literal(one.attr)},{int(one.relaxed)})"
+            f"({id_literal(one.from_uuid)},{to},{text_literal(one.from_type)},{from_fq},"
+            f"{text_literal(one.to_type)},{to_fq},{text_literal(one.attr)},{int(one.relaxed)})"
         )
 
-    def _name_of(self, uuid: str | None, fq: str | None) -> str:
+    def _name_of(self, uuid: str, obj_type: str, fq: str | None) -> str:
         if fq is not None:
             return text_literal(fq)
-        return around(self._statements.name_of, id_literal(uuid or ""))
+        found = f"{id_literal(uuid)} AND o.type = {text_literal(obj_type)}"
+        return around(self._statements.name_of, found)
 
     def _append(self, uuid: str, field: str, value: str) -> None:
         """Put an element behind the last one.
@@ -212,7 +230,10 @@ class _Unit:
         digits = "SUBSTR(@i, 5, CAST(SUBSTR(@i, 2, 3) AS UNSIGNED))"
         self.texts += [
             demanded((), f"@i = {around(self._statements.last_element, of)}"),
-            demanded(["@i >= '0010'"], f"@i = IF(@i IS NULL, 0, CAST({digits} AS UNSIGNED) + 1)"),
+            demanded(
+                ["@i >= '0010'", f"{digits} <> SUBSTRING_INDEX(@i, '/', -1)"],
+                f"@i = IF(@i IS NULL, 0, CAST({digits} AS UNSIGNED) + 1)",
+            ),
             demanded(["@i > 999999999"]),
         ]
         item = "CONCAT('0', LPAD(LENGTH(@i), 3, '0'), @i, '/', @i)"
@@ -305,19 +326,3 @@ class _Unit:
 def _row(row: NewKvRow) -> str:
     columns = text_literal(row.columns or "")
     return f"({text_literal(row.row_table)},{text_literal(row.name)},0,{columns})"
-
-
-def _parents_first(objects: Sequence[NewObject]) -> Sequence[NewObject]:
-    """Give objects so that each one's parent is before it, if it is among them."""
-    left = {one.uuid: one for one in objects}
-    if not any(one.parent_uuid in left for one in objects):
-        return objects
-    ordered: list[NewObject] = []
-    for one in objects:
-        line: list[NewObject] = []
-        at: NewObject | None = one
-        while at is not None and left.pop(at.uuid, None) is not None:
-            line.append(at)
-            at = left.get(at.parent_uuid or "")
-        ordered += reversed(line)
-    return ordered

@@ -10,6 +10,7 @@ from asyncmy.errors import MySQLError
 from asyncbackends.sql.server import Row
 from asyncbackends_mysql.driver_errors import BROKEN, ServerError
 from asyncbackends_mysql.link import (
+    COM_ROLLBACK,
     FOUND_ROWS,
     INTEGERS,
     Login,
@@ -64,6 +65,11 @@ class _Connection(Connection):
                 return results
             await self.next_result()
 
+    async def read_unread(self) -> None:
+        """Read the answer to what was sent without waiting for it."""
+        self._next_seq_id = 1
+        await self._read_query_result()
+
     @property
     def is_broken(self) -> bool:
         """Whether somebody has closed it."""
@@ -89,7 +95,9 @@ class AsyncmyLink:
 
     def __init__(self, connection: _Connection, transport: asyncio.Transport) -> None:
         self._connection = connection
+        self.transport: asyncio.BaseTransport = transport
         self._transport = transport
+        self._unread = False
         self.thread_id = connection.thread_id()
 
     @property
@@ -98,11 +106,18 @@ class AsyncmyLink:
 
     async def query(self, text: str) -> list[Sequence[Row]]:
         try:
+            if self._unread:
+                await self._connection.read_unread()
+                self._unread = False
             return await self._connection.ask(text)
         except OSError as error:
             raise ServerError(BROKEN, str(error)) from error
         except MySQLError as error:
             raise server_error(error) from error
+
+    def send_rollback(self) -> None:
+        self._unread = True
+        self._transport.write(COM_ROLLBACK)
 
     async def part(self) -> None:
         await self._connection.ensure_closed()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from asyncbackends.sql.effects import Effects
+from asyncbackends.sql.effects import Effects, NewObject
 from asyncbackends.sql.server import Refused
 from asyncbackends_mysql.conditions import (
     any_of,
@@ -43,7 +43,7 @@ class Checks:
         """Give the statements; the last one takes the time, too."""
         yield from self._fence()
         locks = [*self._guards(), *self._seen_rows()]
-        looks = [*self._needed_refs(), *self._taken_names()]
+        looks = [*self._needed_refs(), *self._taken_names(), *self._stamp()]
         if locks and looks:
             # What is looked at without a lock is read after the locks were waited for.
             yield demanded(locks)
@@ -56,6 +56,12 @@ class Checks:
         """Give the uuid of an object that is given by its name, as a literal or a variable."""
         new = self._new_names.get((obj_type, fq))
         return self._found[obj_type, fq] if new is None else id_literal(new)
+
+    def parent_of(self, one: NewObject) -> str | None:
+        """Give the uuid of a new object's parent, if that is new too."""
+        if one.parent_uuid is not None:
+            return one.parent_uuid if one.parent_uuid in self.new else None
+        return self._new_names.get((one.parent_type or "", one.parent_fq or ""))
 
     def _fence(self) -> Iterable[str]:
         if self._effects.fence is None:
@@ -110,6 +116,11 @@ class Checks:
             if gone:
                 taken = f"({taken}) AND uuid NOT IN {id_list(gone)}"
             yield f"{around(self._statements.names_taken, taken)} > 0"
+
+    def _stamp(self) -> Iterable[str]:
+        # Who raises the counter compares the stamp there.
+        if not self._effects.revisions:
+            yield f"{self._statements.stamp} <> {self._effects.stamp}"
 
     def _find_names(self) -> Iterable[str]:
         wanted = [
@@ -171,9 +182,11 @@ class Checks:
         for guard in effects.guards:
             yield guard.type, guard.uuid, None
         for one in effects.objects:
-            known = one.parent_uuid is None or one.parent_uuid in self.new
-            if one.parent_type is not None and not known:
+            if one.parent_type is not None and one.parent_uuid not in {None, *self.new}:
                 yield one.parent_type, one.parent_uuid, None
+        for ref in effects.refs:
+            if ref.to_fq is None and not ref.dangling and ref.to_uuid not in {None, *self.new}:
+                yield ref.to_type, ref.to_uuid, None
 
 
 def _other_than(pair: Pair, conditions: Sequence[str], count: int) -> str:

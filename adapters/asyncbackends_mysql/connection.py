@@ -1,5 +1,6 @@
 """One connection to a server, whichever driver has it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from asyncbackends_mysql.unit_statements import unit_statements
 __all__ = ("MysqlConnection",)
 
 BEGIN: Final = "START TRANSACTION;"
+TAKE_BACK: Final = "ROLLBACK;"
 PATIENCE: Final = 60
 """Seconds that a script waits for another one; whoever calls it has a shorter deadline."""
 
@@ -52,8 +54,10 @@ class MysqlConnection:
         self._in_flight = False
         """A call was sent, and its answer was not read to the end."""
         self._in_transaction = False
-        self._unsent = ""
+        self._begins = False
         """The transaction begins with the first thing that is done in it."""
+        self._takes_back = False
+        """A unit failed in its middle: what it did is taken back before anything else is done."""
         self._spoiled = False
 
     @property
@@ -61,17 +65,20 @@ class MysqlConnection:
         return not (self._in_flight or self._in_transaction or self._spoiled) and self._link.is_open
 
     async def _run(self, text: str) -> list[Sequence[Row]]:
+        if self._begins:
+            text = BEGIN + text
+        if self._takes_back:
+            text = TAKE_BACK + text
+        self._begins = self._takes_back = False
         self._in_flight = True
         try:
-            results = await self._link.query(self._unsent + text)
+            results = await self._link.query(text)
         except ServerError as error:
             self._in_flight = is_lost(error)
             # The next one may find a server that takes writes.
             if is_read_only(error):
                 self.read_only = self._spoiled = True
             raise
-        finally:
-            self._unsent = ""
         self._in_flight = False
         return results
 
@@ -97,7 +104,10 @@ class MysqlConnection:
             if is_lost(error):
                 raise
             if alone:
-                await self._take_back()
+                self._in_transaction = False
+                self._takes_back = True
+                # Whoever looks why it was refused does so at once, and takes it back with that.
+                asyncio.get_running_loop().call_soon(self._take_back)
             if is_refusal(error):
                 raise Refused(str(error)) from error
             if is_contention(error):
@@ -106,18 +116,14 @@ class MysqlConnection:
         before, now = results[-1][-1]
         return Applied(before, now)
 
-    async def _take_back(self) -> None:
-        """Leave nothing of a unit that was refused in its middle."""
-        try:
-            await self._run("ROLLBACK")
-        except ServerError:
-            # It was not committed, and never is when its connection ends.
-            self._spoiled = True
-        self._in_transaction = False
+    def _take_back(self) -> None:
+        """Let go of the locks of a unit that failed, if nobody has used the connection since."""
+        if self._takes_back and self._link.is_open:
+            self._takes_back = False
+            self._link.send_rollback()
 
     async def begin(self) -> None:
-        self._in_transaction = True
-        self._unsent = BEGIN
+        self._in_transaction = self._begins = True
 
     async def commit(self) -> None:
         await self._end("COMMIT")
@@ -126,10 +132,9 @@ class MysqlConnection:
         await self._end("ROLLBACK")
 
     async def _end(self, text: str) -> None:
-        if not self._unsent:
+        if not self._begins:
             await self._run(text)
-        self._unsent = ""
-        self._in_transaction = False
+        self._in_transaction = self._begins = False
 
     async def script(self, statements: Sequence[str]) -> None:
         # Others make them at the same time, and foreign keys then get into each other's way.

@@ -158,6 +158,8 @@ REFUSED: Final = frozenset({1048, 1062, 1451, 1452, 1690})
 """Nothing was applied, for what the unit needs is not so; 1690 is how its checks say that."""
 FINAL: Final = frozenset({1044, 1049})
 """Beside a refused login: what the same configuration never gets."""
+CLIENT_SIDE: Final = range(2000, 3000)
+"""What a driver says by itself."""
 NO_SPACE: Final = ("error 28", "errno: 28", "No space left")
 
 
@@ -179,8 +181,17 @@ def is_read_only(error: ServerError) -> bool:
 def is_lost(error: Exception) -> bool:
     """Say whether the link is lost."""
     if isinstance(error, ServerError):
-        return TABLE.get(error.code) is LOST
+        return _meaning(error) is LOST
     return isinstance(error, OSError) and not isinstance(error, (BackendError, TimeoutError))
+
+
+def _meaning(error: ServerError) -> _Meaning | None:
+    meaning = TABLE.get(error.code)
+    if meaning is None and error.code in CLIENT_SIDE:
+        return LOST
+    if error.code in {1030, 1180} and any(words in error.words for words in NO_SPACE):
+        return FULL
+    return meaning
 
 
 def ours(error: Exception) -> BackendError | None:
@@ -189,12 +200,9 @@ def ours(error: Exception) -> BackendError | None:
         return WriteContentionError(f"others were in the way: {error}")
     if not isinstance(error, ServerError):
         return None
-    meaning = TABLE.get(error.code)
+    meaning = _meaning(error)
     if meaning is None:
-        if error.code in {1030, 1180} and any(words in error.words for words in NO_SPACE):
-            meaning = FULL
-        else:
-            return BackendError(f"the server refused it ({error})")
+        return BackendError(f"the server refused it ({error})")
     said = str(error) if meaning.quoted else f"error {error.code}"
     return meaning.error(f"{meaning.words} ({said})")
 

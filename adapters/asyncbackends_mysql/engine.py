@@ -14,6 +14,7 @@ from asyncbackends.sql.database import SqlConfigDatabase
 from asyncbackends.sql.dialect import Dialect
 from asyncbackends.sql.endpoints import parsed_endpoint
 from asyncbackends.sql.server import SqlEngine
+from asyncbackends.sql.silence import give_up_when_silent
 from asyncbackends.tls import tls_context
 from asyncbackends_mysql import driver_errors
 from asyncbackends_mysql.connection import MysqlConnection
@@ -83,6 +84,7 @@ class MysqlEngine:
                 tls,
             )
         )
+        give_up_when_silent(link.transport, options.link_timeout)
         try:
             return link, facts_of((await link.query(setup(options)))[-1][0])
         except BaseException:

@@ -1,5 +1,6 @@
 """What every driver is used as, and what a login needs."""
 
+import asyncio
 import struct
 from collections.abc import Sequence
 from ssl import SSLContext
@@ -20,6 +21,7 @@ from asyncbackends.sql.server import Row
 from asyncbackends_mysql.driver_errors import ServerError
 
 __all__ = (
+    "COM_ROLLBACK",
     "FOUND_ROWS",
     "INTEGERS",
     "OFFERS_PLUGINS",
@@ -41,6 +43,7 @@ PASSWORD_SHOWN: Final = frozenset({"mysql_clear_password", "mysql_old_password",
 """Plugins that show the password, or as good as that, to whoever asks for it."""
 INTEGERS: Final = (0, 1, 2, 3, 8, 9, 13, 246)
 """The types of columns that are read as int."""
+COM_ROLLBACK: Final = b"\x09\x00\x00\x00\x03ROLLBACK"
 GARBAGE: Final = (IndexError, ValueError, struct.error)
 """What another protocol looks like to a driver."""
 
@@ -64,6 +67,7 @@ class Link(Protocol):
     """One connection of a driver; one call at a time."""
 
     thread_id: int
+    transport: asyncio.BaseTransport
 
     @property
     def is_open(self) -> bool:
@@ -75,6 +79,10 @@ class Link(Protocol):
 
         :raises ServerError: the first error; what stands behind it is not run.
         """
+        ...
+
+    def send_rollback(self) -> None:
+        """Send ROLLBACK; the next query reads the answer to it first."""
         ...
 
     async def part(self) -> None:

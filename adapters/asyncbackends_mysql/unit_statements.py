@@ -47,6 +47,8 @@ class UnitStatements:
         self.names_taken = pair(
             "(SELECT COUNT(*) FROM ~object FORCE INDEX (object_name) WHERE ", ")"
         )
+        self.stamp = named("(SELECT stamp FROM ~counter WHERE id = 1)", namespace)
+        self.revision = named("(SELECT revision FROM ~counter WHERE id = 1)", namespace)
         self.name_of = pair("(SELECT o.fq FROM ~object o WHERE o.uuid = ", ")")
         # What is taken away.
         self.delete_refs = pair("DELETE r FROM ~ref r FORCE INDEX (PRIMARY) WHERE ")

@@ -299,7 +299,8 @@ BEGIN
             INSERT INTO ~object (uuid, type, fq, twin, created)
             SELECT DISTINCT n.uuid, '', '', n.uuid, 0
             FROM unnest(ref_to, ref_dangling) AS n (uuid, dangling) WHERE n.dangling ORDER BY 1
-            ON CONFLICT (uuid) DO NOTHING;
+            -- Of two at once, one may meet the other first in the index of names.
+            ON CONFLICT DO NOTHING;
             -- Somebody may be making the object just now.
             PERFORM FROM ~object o WHERE o.uuid = ANY (ref_to) ORDER BY o.uuid FOR KEY SHARE;
         END IF;

@@ -21,6 +21,7 @@ from asyncbackends_postgres.driver_errors import (
     is_contention,
     is_read_only,
     is_refusal,
+    is_unsent,
     sqlstate,
 )
 
@@ -84,7 +85,7 @@ class PostgresConnection:
                 raise Refused(error.args[0]) from error
             raise
         except ConnectionLostError as error:
-            if isinstance(error.__cause__, OutOfStepError):
+            if is_unsent(error.__cause__):
                 raise Contended("never sent") from error
             raise
         before, now = rows[0]

@@ -23,6 +23,7 @@ __all__ = (
     "backend_key",
     "logged_in",
     "stop_call",
+    "transport_of",
 )
 
 ServerError: type[Exception] = asyncpg.PostgresError
@@ -80,6 +81,12 @@ async def logged_in(where: Endpoint, login: Login) -> Driver:
         max_cacheable_statement_size=LONGEST_CACHED,
     )
     return cast("Driver", connection)
+
+
+def transport_of(driver: Driver) -> asyncio.BaseTransport:
+    """Give what the connection goes over."""
+    transport: asyncio.BaseTransport = cast("Any", driver)._transport
+    return transport
 
 
 def backend_key(driver: Driver) -> tuple[int, int]:

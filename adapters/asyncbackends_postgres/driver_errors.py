@@ -19,13 +19,14 @@ from asyncbackends.errors import (
     WriteContentionError,
 )
 from asyncbackends.sql.server import Contended, Refused
-from asyncbackends_postgres.driver import DriverError, ServerError
+from asyncbackends_postgres.driver import DriverError, OutOfStepError, ServerError
 
 __all__ = (
     "is_contention",
     "is_lost",
     "is_read_only",
     "is_refusal",
+    "is_unsent",
     "ours",
     "refusal",
     "sqlstate",
@@ -114,13 +115,22 @@ def is_lost(error: Exception) -> bool:
     """Say whether the link is lost."""
     if isinstance(error, TimeoutError):
         return False
-    return isinstance(error, OSError) or _meaning(error) is LOST
+    return isinstance(error, (OSError, OutOfStepError)) or _meaning(error) is LOST
+
+
+def is_unsent(error: BaseException | None) -> bool:
+    """Say whether the driver found the link's end before it sent anything."""
+    if isinstance(error, OutOfStepError):
+        return str(error).startswith(("not connected", "cannot switch"))
+    return isinstance(error, DriverError)
 
 
 def ours(error: Exception) -> BackendError | None:
     """Give our error for the driver's, whose write was not applied."""
     if isinstance(error, (Contended, Refused)):
         return WriteContentionError(f"others were in the way: {error}")
+    if isinstance(error, OutOfStepError):
+        return ConnectionLostError(f"the connection was lost (asyncpg: {error})")
     if isinstance(error, DriverError):
         return BackendError(f"asyncpg: {error}")
     meaning = _meaning(error)

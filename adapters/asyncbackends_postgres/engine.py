@@ -15,11 +15,12 @@ from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.sql.database import SqlConfigDatabase
 from asyncbackends.sql.dialect import Dialect
 from asyncbackends.sql.endpoints import parsed_endpoint
+from asyncbackends.sql.silence import give_up_when_silent
 from asyncbackends.tls import tls_context
 from asyncbackends_postgres import driver_errors
 from asyncbackends_postgres.connection import PostgresConnection
 from asyncbackends_postgres.dialect import DIALECT
-from asyncbackends_postgres.driver import Driver, Login, logged_in
+from asyncbackends_postgres.driver import Driver, Login, logged_in, transport_of
 from asyncbackends_postgres.options import PostgresDatabaseOptions
 
 __all__ = ("PostgresEngine", "create")
@@ -66,6 +67,7 @@ class PostgresEngine:
             raise ConfigurationError(message)
         login = await asyncio.get_running_loop().run_in_executor(None, _login, options)
         driver = await logged_in(where, login)
+        give_up_when_silent(transport_of(driver), options.link_timeout)
         try:
             return await _connection(driver, endpoint, options)
         except BaseException:

@@ -18,12 +18,16 @@ class Touched:
     """Objects that a feed heard of."""
 
     def __init__(self) -> None:
-        self.pairs: set[Pair] = set()
+        self._uuids: set[str] = set()
         self.every = False
         """Whether changes may have been missed, of any object."""
 
-    def __contains__(self, pair: Pair) -> bool:
-        return self.every or pair in self.pairs
+    def __contains__(self, uuid: object) -> bool:
+        return self.every or uuid in self._uuids
+
+    def add(self, uuid: str) -> None:
+        """Hear of one."""
+        self._uuids.add(uuid)
 
 
 class Feed:
@@ -81,7 +85,7 @@ class Feed:
         self.news_at = asyncio.get_running_loop().time()
         pair = (change.obj_type, change.uuid)
         if self._noting is not None:
-            self._noting.pairs.add(pair)
+            self._noting.add(change.uuid)
         if not self.lost:
             self._pending[pair] = None
             if len(self._pending) > self._kept:

@@ -16,7 +16,7 @@ from asyncbackends.interchange.copying_comparing import (
     read_both,
 )
 from asyncbackends.interchange.copying_digests import digest
-from asyncbackends.interchange.copying_feed import Feed
+from asyncbackends.interchange.copying_feed import Feed, Touched
 from asyncbackends.interchange.copying_objects import CHUNK, Mirror
 from asyncbackends.interchange.copying_sides import Pair, Side, Told
 from asyncbackends.interchange.copying_tally import Difference, Differences, Troubles
@@ -104,13 +104,16 @@ class Verifying:
             await catch_up()
             suspects = []
             for pair, both in found.items():
-                if pair in touched or _relaxed_alone(*both):
+                if pair[1] in touched:
                     suspects.append(pair)
+                elif _relaxed_alone(*both):
+                    await self._catch(pair, touched)
                 else:
                     self._differs(pair, *both)
         else:
+            touched = feed.note()
             for pair in suspects:
-                await self._catch(pair)
+                await self._catch(pair, touched)
         feed.note_no_more()
 
     async def _unequal(self, pairs: list[Pair]) -> dict[Pair, Both]:
@@ -124,13 +127,14 @@ class Verifying:
                     found[pair] = both
         return found
 
-    async def _catch(self, pair: Pair) -> None:
+    async def _catch(self, pair: Pair, touched: Touched) -> None:
         """Copy an object that never rests, or whose refs were relaxed: no feed tells of that.
 
-        It is right if it is as the source's was at any moment of that, and its relaxed refs too.
+        It is right if it is as the source's was at any moment of that. Who relaxed a ref to it
+        belongs to these holders, so those that do not rest either are left to themselves.
         """
         both: Both = (None, None)
-        content = relaxed = rested = False
+        content = rested = False
         for _ in range(CATCHES):
             before = (await self._source.read([pair], relaxed=True)).get(pair)
             self._mirror.noted = {}
@@ -140,8 +144,9 @@ class Verifying:
             both = wanted.get(pair), there.get(pair)
             seen = {digest(each, relaxed=False) for each in (before, both[0])}
             content = content or digest(both[1], relaxed=False) in seen | {written}
-            relaxed = relaxed or _relaxed_by(both[1]) in (_relaxed_by(before), _relaxed_by(both[0]))
-            if content and relaxed:
+            moved = _relaxed_by(before) ^ _relaxed_by(both[0])
+            unequal = (_relaxed_by(both[0]) ^ _relaxed_by(both[1])) - moved
+            if content and all(holder in touched for holder in unequal):
                 return
             rested = digest(before) == digest(both[0])
         if rested:
@@ -177,8 +182,8 @@ def _relaxed_alone(wanted: ObjectRecord | None, there: ObjectRecord | None) -> b
     return digest(wanted, relaxed=False) == digest(there, relaxed=False)
 
 
-def _relaxed_by(record: ObjectRecord | None) -> list[str]:
-    return [] if record is None else record.relaxed_by
+def _relaxed_by(record: ObjectRecord | None) -> set[str]:
+    return set() if record is None else {*record.relaxed_by}
 
 
 def _key(fix: Fix) -> tuple[str, str, str]:

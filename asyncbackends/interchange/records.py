@@ -107,6 +107,8 @@ def to_line(record: Record | Header) -> bytes:
 
 def canonical(value: Json) -> Json:
     """Give a value with whole floats as integers: engines do not keep 1 and 1.0 apart."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, float):
         return int(value) if value.is_integer() and abs(value) < EXACT_INTEGER else value
     if (content := as_dict(value)) is not None:

@@ -139,6 +139,7 @@ class _Call:
         wanted = wanted_by(self._writes, self._fence)
         while True:
             self._attempt += 1
+            self._connected = False
             try:
                 if self._attempt < PATIENT:
                     return await self._looked(wanted)
@@ -149,7 +150,6 @@ class _Call:
                 if self._sent or not self._connected or not session.engine.lost(error):
                     raise
                 # Nothing was written yet.
-                self._connected = False
                 self._attempt -= 1
             longest = min(LONGEST_PAUSE, PAUSE * 2**self._attempt)
             await asyncio.sleep(random.uniform(0, longest))  # noqa: S311  # to be out of step

@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("memory", "sqlite", "broker", "coordination")
+BENCHMARKS = ("memory", "sqlite", "postgres", "mysql", "broker", "coordination")
 
 
 def main(names: list[str]) -> int:

@@ -79,15 +79,19 @@ async def side_by_side(
     cpu: dict[str, list[float]] = {name: [] for name in contenders}
     for round_number in range(rounds + 1):
         # Forth and back, so that nobody always comes after the same one.
-        names = list(contenders) if round_number % 2 else list(reversed(contenders))
+        names = list(contenders)[:: 1 if round_number % 2 else -1]
         for name in names:
             coroutines = contenders[name]([next(_numbers) for _ in range(operations)], at_once)
             gc.collect()
+            # As timeit does: whose turn a collection falls into is chance.
+            gc.disable()
             began, began_cpu = time.perf_counter(), time.process_time()
             await asyncio.gather(*coroutines)
+            ended, ended_cpu = time.perf_counter(), time.process_time()
+            gc.enable()
             if round_number:
-                wall[name].append(time.perf_counter() - began)
-                cpu[name].append(time.process_time() - began_cpu)
+                wall[name].append(ended - began)
+                cpu[name].append(ended_cpu - began_cpu)
     baseline = next(iter(contenders))
     return {
         name: Figures(

@@ -107,7 +107,9 @@ def linked_ids(objects: dict[str, dict[str, Any]]) -> list[str]:
     return list(wanted)
 
 
-def with_names(objects: dict[str, dict[str, Any]], rows: Iterable[Row]) -> dict[str, dict[str, Any]]:
+def with_names(
+    objects: dict[str, dict[str, Any]], rows: Iterable[Row]
+) -> dict[str, dict[str, Any]]:
     """Put the names in, from rows of (uuid, fq_name)."""
     names = {uuid: _decode(text) for uuid, text in rows}
     for content in objects.values():

@@ -121,7 +121,10 @@ async def populate(db: ConfigDatabase) -> None:
     for start in range(0, NETWORKS, UNIT):
         numbers = range(start, start + UNIT)
         await db.object_create_many(
-            [("network", network_id(number), network(network_id(number), number)) for number in numbers]
+            [
+                ("network", network_id(number), network(network_id(number), number))
+                for number in numbers
+            ]
         )
     for start in range(0, NETWORKS, UNIT):
         await db.object_create_many(
@@ -146,8 +149,8 @@ async def stored_objects(db: ConfigDatabase) -> list[tuple[str, dict[str, Any]]]
     """Give all objects that a batch touches, as (type, dict) with every field."""
     found: list[tuple[str, dict[str, Any]]] = []
     for obj_type in ("policy", "router"):
-        async for one in db.object_iter(obj_type, field_names=ALL_FIELDS):
-            found.append((obj_type, dict(one)))
+        every = db.object_iter(obj_type, field_names=ALL_FIELDS)
+        found += [(obj_type, dict(one)) async for one in every]
     for start in range(0, NETWORKS, BATCH):
         read = await db.object_read("network", batch(start // BATCH), ALL_FIELDS)
         found += [("network", dict(one)) for one in read]

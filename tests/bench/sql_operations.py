@@ -7,7 +7,7 @@ checks and the encoding too, and once more with all of that done before.
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from asyncbackends import ALL_FIELDS, ConfigDatabase
 from asyncbackends.object_model.assembling import assemble
@@ -30,13 +30,22 @@ from tests.bench.side_by_side import (
 from tests.bench.sql_columns import linked_ids, objects_of, with_names
 from tests.bench.sql_objects import SCHEMA, batch, network_id, new_network, parent_id
 
-__all__ = ("CALLERS", "ColumnStatements", "Held", "RawSide", "measure_operations", "name_of")
+__all__ = (
+    "CALLERS",
+    "ColumnStatements",
+    "Held",
+    "Others",
+    "RawSide",
+    "measure_operations",
+    "name_key",
+    "name_of",
+)
 
 CALLERS = 16
 GETS = 800
 NAMES = 1600
 CREATES = 480
-BATCHES = 12
+BATCHES = 6
 FEW = 4
 """So many times fewer where one caller does it alone."""
 
@@ -93,9 +102,7 @@ class RawSide:
 
         async def read(held: Held, uuids: list[str]) -> list[ConfigObject]:
             given = uuids_of(uuids)
-            rows = await held(
-                text, given, "network", given, given, given, "network", holder_types
-            )
+            rows = await held(text, given, "network", given, given, given, "network", holder_types)
             found = assembled(view, rows)
             return [assemble(view, selection, found[uuid]) for uuid in uuids]
 
@@ -126,49 +133,67 @@ class RawSide:
         return self.unit(self.effects(new_network(number))[0])
 
 
+class Others(NamedTuple):
+    """What others do of the same; the first of each is the baseline."""
+
+    find: Mapping[str, Contender]
+    """The lookup of a name, by the same statement."""
+    get_row: Mapping[str, Contender]
+    insert_row: Mapping[str, Contender]
+    """One row of 1.5 KB by its primary key."""
+
+
 def name_of(number: int) -> list[str]:
     """Give the name of a network that is there."""
     return ["domain", f"project-{number % 1000 % 100}", network_id(number)]
 
 
 def name_key(number: int) -> str:
+    """Give that name as it is stored."""
     return fq_key(name_of(number))
 
 
-async def measure_operations(
-    db: ConfigDatabase, raw: RawSide, names: Mapping[str, Contender]
-) -> None:
-    """Print get, name lookup, batch read and creates.
-
-    :param names: others who look up names, the first one is the baseline.
-    """
+async def measure_operations(db: ConfigDatabase, raw: RawSide, others: Others) -> None:
+    """Print get, name lookup, batch read and creates."""
     await _same_results(db, raw)
-    engine, get, read = f"{db.engine} engine", raw.get(), raw.batch()
     for at_once in (CALLERS, 1):
-        fewer = 1 if at_once > 1 else FEW
-        figures = await side_by_side(
-            {
-                raw.name: holders(raw.held, get, network_id),
-                engine: callers(lambda uuid: db.object_get("network", uuid), network_id),
-            },
-            GETS // fewer,
-            at_once,
-            rounds=15,
-        )
-        print_figures(f"{db.engine}: object_get, {at_once} at once", figures)
-        statement = raw.sql.ids_of_name
-        figures = await side_by_side(
-            {
-                **names,
-                raw.name: holders(
-                    raw.held, lambda held, key: held(statement, "network", key), name_key
-                ),
-                engine: callers(lambda name: db.fq_name_to_uuid("network", name), name_of),
-            },
-            NAMES // fewer,
-            at_once,
-        )
-        print_figures(f"{db.engine}: fq_name_to_uuid, {at_once} at once", figures)
+        await _measure_reads(db, raw, others, at_once)
+    await _measure_batches(db, raw)
+    for at_once in (1, CALLERS, 64):
+        await _measure_creates(db, raw, at_once)
+    for title, contenders in (("read", others.get_row), ("insert", others.insert_row)):
+        figures = await side_by_side(contenders, GETS, CALLERS, rounds=5)
+        print_figures(f"{db.engine}: {title} of one row of 1.5 KB, {CALLERS} at once", figures)
+
+
+async def _measure_reads(db: ConfigDatabase, raw: RawSide, others: Others, at_once: int) -> None:
+    engine, get, statement = f"{db.engine} engine", raw.get(), raw.sql.ids_of_name
+    figures = await side_by_side(
+        {
+            raw.name: holders(raw.held, get, network_id),
+            engine: callers(lambda uuid: db.object_get("network", uuid), network_id),
+        },
+        GETS if at_once > 1 else GETS // FEW,
+        at_once,
+        rounds=21,
+    )
+    print_figures(f"{db.engine}: object_get, {at_once} at once", figures)
+    figures = await side_by_side(
+        {
+            **others.find,
+            raw.name: holders(
+                raw.held, lambda held, key: held(statement, "network", key), name_key
+            ),
+            engine: callers(lambda name: db.fq_name_to_uuid("network", name), name_of),
+        },
+        NAMES if at_once > 1 else NAMES // FEW,
+        at_once,
+    )
+    print_figures(f"{db.engine}: fq_name_to_uuid, {at_once} at once", figures)
+
+
+async def _measure_batches(db: ConfigDatabase, raw: RawSide) -> None:
+    engine, read = f"{db.engine} engine", raw.batch()
     figures = await side_by_side(
         {
             raw.name: holders(raw.held, read, batch),
@@ -177,27 +202,27 @@ async def measure_operations(
         },
         BATCHES,
         1,
-        rounds=11,
+        rounds=21,
     )
     print_figures(f"{db.engine}: read of 200 with refs and back refs, 1 at once", figures)
     ratio = figures["column per property"].throughput / figures[engine].throughput
-    print(f"  {engine}: {ratio:.2f} of the time of the column layout")
-    await _measure_creates(db, raw, engine)
+    print(f"  {engine}: {ratio:.2f} of the time of the column per property")
 
 
-async def _measure_creates(db: ConfigDatabase, raw: RawSide, engine: str) -> None:
-    for at_once in (1, CALLERS, 64):
-        figures = await side_by_side(
-            {
-                raw.name: holders(raw.held, raw.create, new_network),
-                f"{raw.name}, prebuilt": holders(raw.held, raw.send, raw.prebuilt),
-                engine: callers(lambda new: db.object_create("network", *new), new_network),
-            },
-            CREATES if at_once > 1 else CREATES // FEW,
-            at_once,
-            rounds=9,
-        )
-        print_figures(f"{db.engine}: object_create, {at_once} at once", figures)
+async def _measure_creates(db: ConfigDatabase, raw: RawSide, at_once: int) -> None:
+    figures = await side_by_side(
+        {
+            raw.name: holders(raw.held, raw.create, new_network),
+            f"{raw.name}, prebuilt": holders(raw.held, raw.send, raw.prebuilt),
+            f"{db.engine} engine": callers(
+                lambda new: db.object_create("network", *new), new_network
+            ),
+        },
+        CREATES if at_once > 1 else CREATES // FEW,
+        at_once,
+        rounds=11,
+    )
+    print_figures(f"{db.engine}: object_create, {at_once} at once", figures)
 
 
 async def _same_results(db: ConfigDatabase, raw: RawSide) -> None:

@@ -5,6 +5,8 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from asyncbackends import ObjectType, RefType, Schema, open_config_database
 from asyncbackends.narrowing import is_list
 from asyncbackends.object_model.listing import listing
@@ -91,6 +93,7 @@ async def vacuumed(server: DatabaseServer) -> None:
         await asyncio.sleep(0.1)
 
 
+@pytest.mark.promise("database.lists-from-covering-indexes", engines=["postgres"])
 async def test_postgres(servers: Servers) -> None:
     server = servers.get("postgres")
     await filled(server.settings(namespace=NAMESPACE))
@@ -120,6 +123,7 @@ def _quoted(parameter: Any) -> str:
     return "'" + str(parameter).replace("'", "''") + "'"
 
 
+@pytest.mark.promise("database.lists-from-covering-indexes", engines=["mysql"])
 async def test_mariadb(servers: Servers) -> None:
     server = servers.get("mysql")
     await filled(server.settings(namespace=NAMESPACE))

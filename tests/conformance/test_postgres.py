@@ -29,11 +29,8 @@ class TestPostgres(ConfigDatabaseConformance):
     engine = "postgres"
 
     @pytest.fixture
-    def settings(
-        self, servers: Servers, namespaces: PostgresNamespaces
-    ) -> Iterator[dict[str, Any]]:
-        yield servers.get("postgres").settings(namespace=namespaces.fresh())
-        namespaces.tidy()
+    def settings(self, servers: Servers, namespaces: PostgresNamespaces) -> dict[str, Any]:
+        return servers.get("postgres").settings(namespace=namespaces.one())
 
 
 class TestPostgresBehindPgBouncer(ConfigDatabaseConformance):
@@ -41,8 +38,5 @@ class TestPostgresBehindPgBouncer(ConfigDatabaseConformance):
     event_loop = "uvloop"
 
     @pytest.fixture
-    def settings(
-        self, bouncer: PgBouncer, namespaces: PostgresNamespaces
-    ) -> Iterator[dict[str, Any]]:
-        yield bouncer.settings(namespace=namespaces.fresh())
-        namespaces.tidy()
+    def settings(self, bouncer: PgBouncer, namespaces: PostgresNamespaces) -> dict[str, Any]:
+        return bouncer.settings(namespace=namespaces.one())

@@ -18,4 +18,4 @@ class TestPostgresAgreesWithMemory(Agreement):
     def fresh_settings(self, servers: Servers) -> Callable[[], Mapping[str, Any]]:
         server = servers.get("postgres")
         namespaces = PostgresNamespaces(server)
-        return lambda: server.settings(namespace=namespaces.fresh())
+        return lambda: server.settings(namespace=namespaces.one())

@@ -211,7 +211,7 @@ class Writers:
 
     database: ConfigDatabase
     pause: float = 0.002
-    seed: int = 7
+    seed: int = 1
     writes: int = 0
     _stopped: bool = False
 

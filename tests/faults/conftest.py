@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from tests.faults.database_trials import RunTrial, Trials
+from tests.faults.database_runs import Trials
+from tests.faults.database_trials import RunTrial
 from tests.servers.running import Servers
 
 
@@ -21,10 +22,11 @@ def trials(servers: Servers, length: str) -> Generator[Trials]:
 def run_trial(request: pytest.FixtureRequest, trials: Trials, driver: str) -> RunTrial:
     """Run a scenario for this test's driver, beside those of the same test that were collected."""
     among = [
-        item.callspec.params["driver"]
+        str(item.callspec.params["driver"])
         for item in request.session.items
         if isinstance(item, pytest.Function)
-        and item.function is request.function
+        and item.originalname == request.node.originalname
+        and item.path == request.node.path
         and hasattr(item, "callspec")
     ]
     return partial(trials.outcome, driver=driver, among=among)

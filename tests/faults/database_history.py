@@ -12,13 +12,15 @@ from asyncbackends.errors import (
     DanglingRefError,
     OperationTimeoutError,
     RevisionConflictError,
+    WriteContentionError,
 )
 from tests.faults.database_trials import Ending, Trial
 
-__all__ = ("History", "Step")
+__all__ = ("History", "Step", "follow")
 
 SHARED = 4
 OUTAGE = (ConnectionLostError, OperationTimeoutError)
+REFUSALS = (DanglingRefError, RevisionConflictError, WriteContentionError)
 
 
 @dataclass
@@ -68,7 +70,7 @@ class History:
         if error is None:
             self.steps.append(Step(kind, uuid, value, "applied", ending.value.revision))
             return
-        assert isinstance(error, (*OUTAGE, DanglingRefError, RevisionConflictError)), repr(error)
+        assert isinstance(error, (*OUTAGE, *REFUSALS)), repr(error)
         told = "in doubt" if error.maybe_applied else "refused"
         self.steps.append(Step(kind, uuid, value, told))
 

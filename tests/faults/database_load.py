@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -80,6 +80,11 @@ class Load:
                 assert type(ending.error) in OUTAGE, repr(ending.error)
                 assert not ending.error.maybe_applied
 
+    async def reach(self, number: int) -> None:
+        """Wait until so many writes were acknowledged."""
+        while len(self.acknowledged) < number:  # noqa: ASYNC110  # not worth an event
+            await asyncio.sleep(0.01)
+
     def stop(self) -> None:
         """Let nobody begin another call."""
         self._over = True
@@ -104,7 +109,7 @@ def is_right(one: dict[str, Any], uuid: str) -> bool:
 @asynccontextmanager
 async def load(
     trial: Trial, db: ConfigDatabase, *, writers: int = 6, readers: int = 4
-) -> AsyncIterator[Load]:
+) -> AsyncGenerator[Load]:
     """Write and read for the time of the block; at its end every call has ended."""
     load = Load(trial, db)
     async with asyncio.TaskGroup() as group:

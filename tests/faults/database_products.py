@@ -46,30 +46,21 @@ class ProductSql:
     """Begins a transaction that is not the one to be ended in a deadlock."""
     sleep: str
     """Waits so many ``seconds``."""
-    table: str
-    """Names a ``table`` of a ``namespace``."""
-    uuid: str
-    """Writes a uuid, given with and without its dashes."""
-
-    def named(self, namespace: str, table: str) -> str:
-        """Name a table of a namespace."""
-        return self.table.format(namespace=namespace, table=table)
-
-    def id(self, uuid: str) -> str:
-        """Write a uuid."""
-        return self.uuid.format(uuid=uuid, digits=uuid.replace("-", ""))
+    lock_counter: str
+    """Locks the counter of a ``namespace``, so that nobody writes."""
+    touch: str
+    """Changes the state of an object of a ``namespace``, by its ``uuid`` or by ``digits``."""
 
     def holding_counter(self, namespace: str, seconds: float) -> str:
         """Keep everybody from writing for some seconds."""
-        lock = f"SELECT * FROM {self.named(namespace, 'counter')} FOR UPDATE"
+        lock = self.lock_counter.format(namespace=namespace)
         return f"BEGIN; {lock}; {self.sleep.format(seconds=seconds)}; COMMIT;"
 
     def touching(self, namespace: str, uuids: Iterable[str], seconds: float) -> str:
         """Lock some objects one after the other, with pauses, as a writer that wins a deadlock."""
         pause = self.sleep.format(seconds=seconds)
-        table = self.named(namespace, "state")
         updates = [
-            f"UPDATE {table} SET modified = modified + 1 WHERE uuid = {self.id(uuid)}"
+            self.touch.format(namespace=namespace, uuid=uuid, digits=uuid.replace("-", ""))
             for uuid in uuids
         ]
         return f"{self.heavy}; {f'; {pause}; '.join(updates)}; COMMIT;"
@@ -81,8 +72,8 @@ class ProductSql:
 
 PRODUCTS: Mapping[str, ProductSql] = {
     "postgres": ProductSql(
-        connections=f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{USERNAME}'",
-        ids=f"SELECT pid FROM pg_stat_activity WHERE usename = '{USERNAME}'",
+        connections="SELECT count(*) FROM pg_stat_activity WHERE usename = 'tester'",
+        ids="SELECT pid FROM pg_stat_activity WHERE usename = 'tester'",
         end="SELECT pg_terminate_backend({id});",
         few_connections=f"ALTER ROLE {USERNAME} CONNECTION LIMIT {{number}}",
         many_connections=f"ALTER ROLE {USERNAME} CONNECTION LIMIT -1",
@@ -102,12 +93,12 @@ PRODUCTS: Mapping[str, ProductSql] = {
         # Who waits for the shortest time looks for a deadlock first, and ends in it.
         heavy="SET deadlock_timeout = '30s'; BEGIN",
         sleep="SELECT pg_sleep({seconds})",
-        table='"{namespace}".{table}',
-        uuid="'{uuid}'",
+        lock_counter='SELECT * FROM "{namespace}".counter FOR UPDATE',
+        touch="UPDATE \"{namespace}\".state SET modified = modified + 1 WHERE uuid = '{uuid}'",
     ),
     "mysql": ProductSql(
-        connections=f"SELECT count(*) FROM information_schema.processlist WHERE user = '{USERNAME}'",
-        ids=f"SELECT id FROM information_schema.processlist WHERE user = '{USERNAME}'",
+        connections="SELECT count(*) FROM information_schema.processlist WHERE user = 'tester'",
+        ids="SELECT id FROM information_schema.processlist WHERE user = 'tester'",
         end="KILL {id};",
         few_connections=f"ALTER USER '{USERNAME}'@'%' WITH MAX_USER_CONNECTIONS {{number}}",
         many_connections=f"ALTER USER '{USERNAME}'@'%' WITH MAX_USER_CONNECTIONS 0",
@@ -126,10 +117,10 @@ PRODUCTS: Mapping[str, ProductSql] = {
         # Who has changed least ends in a deadlock.
         heavy=(
             "CREATE TABLE IF NOT EXISTS scratch (n INT) ENGINE=InnoDB; BEGIN;"
-            f" INSERT INTO scratch VALUES {', '.join(['(1)'] * 2000)}"
+            " INSERT INTO scratch VALUES (1)" + ", (1)" * 2000
         ),
         sleep="SELECT sleep({seconds})",
-        table="{namespace}_{table}",
-        uuid="x'{digits}'",
+        lock_counter="SELECT * FROM {namespace}_counter FOR UPDATE",
+        touch="UPDATE {namespace}_state SET modified = modified + 1 WHERE uuid = x'{digits}'",
     ),
 }

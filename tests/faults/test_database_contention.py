@@ -10,6 +10,7 @@ import pytest
 from asyncbackends import ConfigDatabase
 from asyncbackends.errors import OperationTimeoutError
 from asyncbackends.recipes import update_with
+from tests.faults.database_fleet import end
 from tests.faults.database_load import OUTAGE
 from tests.faults.database_trials import RunTrial, Trial, each_driver
 from tests.servers.server import DATABASE
@@ -36,7 +37,7 @@ def test_pool_is_full(run_trial: RunTrial, engine: str) -> None:
 async def pool_is_full(trial: Trial) -> str:
     async with trial.open(pool_size=2, operation_timeout=TIMEOUT) as db:
         (one, _) = await two_objects(db)
-        holding = trial.product.holding_counter(trial.name, 4)
+        holding = trial.product.holding_counter(trial.namespace, 4)
         held = asyncio.create_task(trial.sql(holding, database=DATABASE))
         try:
             await asyncio.sleep(0.3)
@@ -57,9 +58,7 @@ async def call_beside_a_held_counter(trial: Trial, db: ConfigDatabase, one: str)
             for number in range(2)
         ]
         await asyncio.sleep(0.2)
-        reading = [
-            group.create_task(trial.ending(db.object_get("network", one))) for _ in range(3)
-        ]
+        reading = [group.create_task(trial.ending(db.object_get("network", one))) for _ in range(3)]
     # These have the connections and were sent, so nobody knows.
     for ending in (task.result() for task in writing):
         ending.failed(OperationTimeoutError, maybe=True)
@@ -120,13 +119,11 @@ async def deadlocks(trial: Trial) -> str:
             rounds += 1
             order = uuids if rounds % 2 == 0 else uuids[::-1]
             other = asyncio.create_task(
-                trial.sql(product.touching(trial.name, order, 0.6), database=DATABASE)
+                trial.sql(product.touching(trial.namespace, order, 0.6), database=DATABASE)
             )
             await asyncio.sleep(0.3)
             async with db.batch() as batch:
-                queued = [
-                    batch.object_update("network", uuid, {"value": rounds}) for uuid in uuids
-                ]
+                queued = [batch.object_update("network", uuid, {"value": rounds}) for uuid in uuids]
             await other
             # The counters are gathered now and then.
             await asyncio.sleep(0.5)
@@ -152,7 +149,7 @@ async def lock_waits(trial: Trial) -> str:
         async with trial.open(operation_timeout=10) as db:
             uuids = await two_objects(db)
             other = asyncio.create_task(
-                trial.sql(trial.product.holding_counter(trial.name, 2.5), database=DATABASE)
+                trial.sql(trial.product.holding_counter(trial.namespace, 2.5), database=DATABASE)
             )
             await asyncio.sleep(0.3)
             began = time.monotonic()
@@ -180,7 +177,7 @@ def test_serializable_server(
 async def serializable_server(trial: Trial) -> str:
     """Whatever isolation an administrator made the default, no caller hears of it."""
     options = {trial.product.strict: "SERIALIZABLE"}
-    server = await asyncio.to_thread(trial.fleet.fresh, trial.engine, options=options)
+    server = await trial.fleet.do(trial.fleet.fresh, trial.engine, options=options)
     try:
         # Behind a pooler the adapter leaves the server's default as it is.
         pooled = {"pooler": "transaction"} if trial.engine == "postgres" else {}
@@ -202,5 +199,5 @@ async def serializable_server(trial: Trial) -> str:
             assert [one["value"] for one in found] == [40, 40]
             assert await db.current_revision() == 2 + 80 + 8 * 10 * 3
     finally:
-        await asyncio.to_thread(server.remove)
+        await trial.fleet.do(end, server)
     return f"{trial.driver}: 8 writers on a serializable server, no update lost"

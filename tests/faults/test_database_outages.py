@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -51,7 +52,7 @@ def test_killed_in_flight(run_trial: RunTrial, engine: str, figure: Callable[[st
 async def killed_in_flight(trial: Trial) -> str:
     async with trial.open(operation_timeout=TIMEOUT) as db:
         async with load(trial, db) as calls:
-            await asyncio.sleep(0.3)
+            await calls.reach(30)
             await trial.kill()
             # Calls come and end while it is away.
             await asyncio.sleep(2 * TIMEOUT)
@@ -195,9 +196,7 @@ async def first_contact(trial: Trial) -> str:
     silent = await trial.refusal(connect_timeout=TIMEOUT)
     assert trial.server.endpoint in str(silent.failed(ConnectionFailedError))
     assert silent.seconds <= TIMEOUT + GRACE
-    both = await trial.refusal(
-        endpoints=[endpoint, trial.server.endpoint], connect_timeout=TIMEOUT
-    )
+    both = await trial.refusal(endpoints=[endpoint, trial.server.endpoint], connect_timeout=TIMEOUT)
     told = str(both.failed(ConnectionFailedError))
     assert endpoint in told
     assert trial.server.endpoint in told
@@ -238,47 +237,53 @@ def test_long_outage(run_trial: RunTrial, engine: str, figure: Callable[[str], N
 async def long_outage(trial: Trial) -> str:
     """The server is silent for the first half, and gone for the second."""
     seconds = OUTAGES[trial.length]
-    options = {"operation_timeout": 2, "link_timeout": 2}
+    options: dict[str, Any] = {"operation_timeout": 2, "link_timeout": 2}
     seen: list[Change] = []
-    async with trial.open(**options) as db, trial.open(**options) as idle:
-        async with idle.watch() as changes:
+    async with (
+        trial.open(**options) as db,
+        trial.open(**options) as idle,
+        asyncio.TaskGroup() as watching,
+    ):
+        following = watching.create_task(follow(idle, seen))
+        async with load(trial, db) as calls:
+            await asyncio.sleep(0.5)
+            before = time.monotonic()
+            await trial.freeze()
+            await asyncio.sleep(5)
+            # Whoever only watches hears of it too, after at most twice link_timeout.
+            assert state_of(db) is state_of(idle) is ConnectionState.DISCONNECTED
+            await asyncio.sleep(seconds / 2 - 5)
+            await trial.kill()
+            await asyncio.sleep(before + seconds - time.monotonic())
+            await trial.start()
+            await in_state(trial, db, ConnectionState.CONNECTED)
+            await in_state(trial, idle, ConnectionState.CONNECTED)
+            after = len(calls.acknowledged)
+            await asyncio.sleep(0.5)
+        assert len(calls.acknowledged) > after
+        assert calls.longest <= 2 + GRACE
+        await calls.verify(db)
+        revision = await db.current_revision()
 
-            async def follow() -> None:
-                async for change in changes:
-                    assert isinstance(change, Change), change
-                    seen.append(change)
+        async def is_complete() -> bool:
+            return len(seen) >= revision
 
-            following = asyncio.create_task(follow())
-            async with load(trial, db) as calls:
-                await asyncio.sleep(0.5)
-                before = time.monotonic()
-                await trial.freeze()
-                await asyncio.sleep(5)
-                # Whoever only watches hears of it too, after at most twice link_timeout.
-                assert db.state is idle.state is ConnectionState.DISCONNECTED
-                await asyncio.sleep(seconds / 2 - 5)
-                await trial.kill()
-                await asyncio.sleep(before + seconds - time.monotonic())
-                await trial.start()
-                await in_state(trial, db, ConnectionState.CONNECTED)
-                await in_state(trial, idle, ConnectionState.CONNECTED)
-                after = len(calls.acknowledged)
-                await asyncio.sleep(0.5)
-            assert len(calls.acknowledged) > after
-            assert calls.longest <= 2 + GRACE
-            await calls.verify(db)
-            revision = await db.current_revision()
-
-            async def is_complete() -> bool:
-                return len(seen) >= revision
-
-            await trial.settled(is_complete, f"{len(seen)} of {revision} changes were seen")
-            following.cancel()
-            await asyncio.wait({following})
+        await trial.settled(is_complete, f"{len(seen)} of {revision} changes were seen")
+        following.cancel()
         assert [change.revision for change in seen] == [*range(1, revision + 1)]
-        assert idle.state is ConnectionState.CONNECTED
     lost = calls.errors(calls.endings)
     return (
         f"{trial.driver}: {seconds:.0f} s of outage, {len(lost)} calls ended in it, the longest "
         f"{calls.longest:.1f} s; {revision} changes watched, 0 missed"
     )
+
+
+async def follow(db: ConfigDatabase, seen: list[Change]) -> None:
+    async with db.watch(since=0) as changes:
+        async for change in changes:
+            assert isinstance(change, Change), change
+            seen.append(change)
+
+
+def state_of(db: ConfigDatabase) -> ConnectionState:
+    return db.state

@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -20,6 +21,7 @@ from asyncbackends.errors import (
     OperationTimeoutError,
     ResourceExhaustedError,
 )
+from tests.faults.database_fleet import end
 from tests.faults.database_trials import RunTrial, Trial, each_driver
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
@@ -130,9 +132,9 @@ def test_missing_rights(run_trial: RunTrial, engine: str) -> None:
 async def missing_rights(trial: Trial) -> str:
     async with trial.open() as db:
         there = await create(db)
-    reader = {"username": "reader", "password": "rea-der"}
+    reader: dict[str, Any] = {"username": "reader", "password": "rea-der"}
     trial.secrets.add("rea-der")
-    making = trial.product.reader.format(name="reader", password="rea-der", schema=trial.name)  # noqa: S106  # of this server alone
+    making = trial.product.reader.format(name="reader", password="rea-der", schema=trial.namespace)  # noqa: S106  # of this server alone
     await trial.sql(making, database=DATABASE)
     async with trial.open(**reader, schema=None, create_schema=False) as db:
         assert (await db.object_get("network", there))["uuid"] == there
@@ -193,13 +195,11 @@ async def endpoints_fail_over(trial: Trial) -> str:
     """First one endpoint is dead, then one dies, then one takes no writes any more."""
     loop = asyncio.get_running_loop()
     first = trial.server
-    second = await asyncio.to_thread(trial.fleet.fresh, trial.engine)
+    second = await trial.fleet.do(trial.fleet.fresh, trial.engine)
     # One account, as on a primary and its standby.
-    await asyncio.to_thread(
-        second.sql, trial.product.new_password.format(password=first.password)
-    )
+    await trial.fleet.do(second.sql, trial.product.new_password.format(password=first.password))
     dead = f"127.0.0.1:{free_port()}"
-    both = {"endpoints": [first.endpoint, second.endpoint], "operation_timeout": 5}
+    both: dict[str, Any] = {"endpoints": [first.endpoint, second.endpoint], "operation_timeout": 5}
     try:
         async with trial.open(second, password=first.password) as db:
             marker = await create(db)
@@ -239,7 +239,7 @@ async def endpoints_fail_over(trial: Trial) -> str:
             await create(db)
             assert (await db.object_get("network", marker))["uuid"] == marker
     finally:
-        await asyncio.to_thread(second.remove)
+        await trial.fleet.do(end, second)
         await trial.revive()
         await trial.sql(trial.product.writable)
     return f"{trial.driver}: on the second endpoint {moved:.2f} s after the first one died"
@@ -286,30 +286,28 @@ def test_full_disk(run_trial: RunTrial, engine: str) -> None:
 
 
 async def full_disk(trial: Trial) -> str:
-    server = await asyncio.to_thread(trial.fleet.fresh, trial.engine)
+    server = await trial.fleet.do(trial.fleet.fresh, trial.engine)
     if trial.engine == "postgres":
         folder = server.folder / "small"
     else:
         # A database is a folder of the data.
-        folder = server.data / await asyncio.to_thread(server.database, "small")
+        folder = server.data / await trial.fleet.do(server.database, "small")
     try:
         with small_disk(folder, server) as disk:
-            await asyncio.to_thread(on_disk, server, disk)
+            await trial.fleet.do(on_disk, server, disk)
             async with trial.open(server, database="small", operation_timeout=10) as db:
                 await fill_and_go_on(trial, db, disk)
     finally:
-        await asyncio.to_thread(server.remove)
+        await trial.fleet.do(end, server)
     return ""
 
 
 async def fill_and_go_on(trial: Trial, db: ConfigDatabase, disk: Path) -> None:
     there = [await create(db, os.urandom(1500).hex()) for _ in range(3)]
-    filler = await asyncio.to_thread(fill, disk)
-    for _ in range(300):
-        ending = await trial.ending(create(db, os.urandom(1500).hex()))
-        if ending.error is not None:
-            break
+    filler = await trial.fleet.do(fill, disk)
+    while (ending := await trial.ending(create(db, os.urandom(1500).hex()))).error is None:
         there.append(ending.value)
+        assert len(there) < 300, "the disk is never full"
     ending.failed(ResourceExhaustedError)
     assert ending.seconds < 5
     assert state_of(db) is ConnectionState.BLOCKED

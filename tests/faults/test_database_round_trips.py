@@ -1,6 +1,5 @@
 """How often a call goes to the server and back, counted on the way."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 from uuid import uuid4
@@ -151,7 +150,9 @@ class Calls:
         await self._db.object_create("subnet", uuid, {"fq_name": name, "servers": ["a"], **body})
 
     async def delete_ref(self) -> None:
-        await self._db.ref_update("subnet", self.targets[5], "subnet", self.refs.pop(), None, "DELETE")
+        await self._db.ref_update(
+            "subnet", self.targets[5], "subnet", self.refs.pop(), None, "DELETE"
+        )
 
     async def batch(self) -> None:
         async with self._db.batch() as batch:
@@ -161,9 +162,7 @@ class Calls:
 
     async def create_many(self) -> None:
         uuids = [str(uuid4()) for _ in range(20)]
-        await self._db.object_create_many(
-            [("subnet", uuid, {"fq_name": [uuid]}) for uuid in uuids]
-        )
+        await self._db.object_create_many([("subnet", uuid, {"fq_name": [uuid]}) for uuid in uuids])
 
     async def prepare_refs(self) -> None:
         for network in self.networks:
@@ -204,8 +203,10 @@ async def round_trips(trial: Trial) -> str:
             await db.object_create("subnet", deleted, {"fq_name": [deleted], "servers": ["a"]})
             with proxy.counting() as trips:
                 await db.object_delete("subnet", deleted)
-        taken["delete"] = trips.count
+            taken["delete"] = trips.count
     most = dict.fromkeys(taken, 2) | dict.fromkeys(calls.in_one, 1)
     over = {name: count for name, count in taken.items() if count > most[name]}
     assert over == {}
-    return f"{trial.driver}: {len(calls.in_one)} kinds of calls in one round trip, the others in two"
+    return (
+        f"{trial.driver}: {len(calls.in_one)} kinds of calls in one round trip, the others in two"
+    )

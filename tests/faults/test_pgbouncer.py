@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -27,16 +28,18 @@ def bouncer_of(trial: Trial) -> PgBouncer:
 
 
 @pytest.mark.promise("database.works-behind-a-transaction-pooler")
-def test_transaction_mode(
-    run_trial: RunTrial, engine: str, figure: Callable[[str], None]
-) -> None:
+def test_transaction_mode(run_trial: RunTrial, engine: str, figure: Callable[[str], None]) -> None:
     figure(run_trial(transaction_mode))
 
 
 async def transaction_mode(trial: Trial) -> str:
     bouncer = bouncer_of(trial)
-    await asyncio.to_thread(bouncer.start)
-    options = {"endpoints": bouncer.endpoint, "pooler": "transaction", "pool_size": 10}
+    await trial.fleet.do(bouncer.start)
+    options: dict[str, Any] = {
+        "endpoints": bouncer.endpoint,
+        "pooler": "transaction",
+        "pool_size": 10,
+    }
     try:
         async with trial.open(**options) as db, trial.open(**options) as other:
             async with db.watch() as changes:
@@ -54,7 +57,7 @@ async def transaction_mode(trial: Trial) -> str:
             await calls.verify(db)
             assert int(await trial.sql(trial.product.connections)) <= 4
     finally:
-        await asyncio.to_thread(bouncer.remove)
+        await trial.fleet.do(bouncer.remove)
     return f"{len(calls.endings)} calls on 4 connections of a pooler, 0 errors"
 
 
@@ -90,7 +93,7 @@ def test_pooler_dies(run_trial: RunTrial, engine: str) -> None:
 
 async def pooler_dies(trial: Trial) -> str:
     bouncer = bouncer_of(trial)
-    await asyncio.to_thread(bouncer.start)
+    await trial.fleet.do(bouncer.start)
     try:
         async with trial.open(
             endpoints=bouncer.endpoint, pooler="transaction", operation_timeout=5
@@ -98,8 +101,8 @@ async def pooler_dies(trial: Trial) -> str:
             async with load(trial, db) as calls:
                 await asyncio.sleep(0.3)
                 # The pooler goes, then the server behind it: its clients keep their connections.
-                await asyncio.to_thread(bouncer.kill)
-                await asyncio.to_thread(bouncer.start)
+                await trial.fleet.do(bouncer.kill)
+                await trial.fleet.do(bouncer.start)
                 await asyncio.sleep(0.3)
                 await trial.kill()
                 await trial.start()
@@ -115,5 +118,5 @@ async def pooler_dies(trial: Trial) -> str:
                 await asyncio.wait({call})
                 assert (await db.object_get("project", last))["uuid"] == last
     finally:
-        await asyncio.to_thread(bouncer.remove)
+        await trial.fleet.do(bouncer.remove)
     return ""

@@ -85,7 +85,7 @@ def test_unknown_engine_names_the_installed_and_the_nearest() -> None:
         find_engine(DATABASE, "memroy")
     message = str(refusal.value)
     assert "no config database engine is named 'memroy'; did you mean 'memory'?" in message
-    assert "memory, sqlite" in message
+    assert "memory, mysql, postgres, sqlite" in message
 
 
 def test_extra_of_an_engine_that_is_not_installed_is_named(
@@ -93,14 +93,14 @@ def test_extra_of_an_engine_that_is_not_installed_is_named(
 ) -> None:
     class Metadata:
         def get_all(self, _: str) -> list[str]:
-            return ["postgres", "testing"]
+            return ["cassandra", "testing"]
 
     def metadata(_: str) -> Metadata:
         return Metadata()
 
     monkeypatch.setattr(registry, "metadata", metadata)
-    with pytest.raises(UnknownEngineError, match=r'pip install "asyncbackends\[postgres\]"'):
-        find_engine(DATABASE, "postgres")
+    with pytest.raises(UnknownEngineError, match=r'pip install "asyncbackends\[cassandra\]"'):
+        find_engine(DATABASE, "cassandra")
 
 
 def test_unknown_engine_names_where_it_was_chosen() -> None:
