@@ -11,7 +11,7 @@ from asyncbackends.errors import InvalidRequestError
 from asyncbackends.sql.effects import DELETED, Effects, NewKvRow, NewObject, NewRef
 from asyncbackends_mysql.checking import Checks, demanded
 from asyncbackends_mysql.conditions import CONDITIONS, around, chunks, id_list, is_ref, is_row
-from asyncbackends_mysql.dialect import id_literal, text_literal
+from asyncbackends_mysql.dialect import id_literal, name_literal, text_literal
 from asyncbackends_mysql.unit_statements import ALL_ONES, Pair, UnitStatements
 
 __all__ = ("packets",)
@@ -61,18 +61,30 @@ class _Unit:
 
     def compose(self) -> None:
         """Put the unit together."""
+        effects = self._effects
         self.texts += self._checks.texts()
-        self._take_away()
-        self._put_objects()
+        if effects.refs_gone or effects.gone or effects.buried:
+            self._take_away()
+        if effects.objects or effects.refs:
+            self._put_objects()
         self._put_parts()
-        self._put_beside()
-        if self._effects.revisions:
+        if effects.shares or effects.useragent or effects.kv_rows:
+            self._put_beside()
+        if effects.revisions:
             self._count()
 
     # Statements of several rows.
 
     def _rows(self, pair: Pair, rows: Iterable[str], between: str = ",", most: int = 0) -> None:
         """Add statements with these rows, as few as their length allows."""
+        held = [*rows]
+        length = sum(map(len, held)) + len(held) * len(between)
+        if held and length <= min(LONGEST, self._limit) and (not most or len(held) <= most):
+            self.texts.append(around(pair, between.join(held)))
+        elif held:
+            self._several(pair, held, between, most)
+
+    def _several(self, pair: Pair, rows: Iterable[str], between: str, most: int) -> None:
         held: list[str] = []
         length = 0
         for row in rows:
@@ -144,14 +156,14 @@ class _Unit:
         return ordered
 
     def _object(self, one: NewObject) -> str:
-        parent_type = "NULL" if one.parent_type is None else text_literal(one.parent_type)
+        parent_type = "NULL" if one.parent_type is None else name_literal(one.parent_type)
         parent = "NULL"
         if one.parent_uuid is not None:
             parent = id_literal(one.parent_uuid)
         elif one.parent_type is not None and one.parent_fq is not None:
             parent = self._checks.id_of(one.parent_type, one.parent_fq)
         return (
-            f"({id_literal(one.uuid)},{text_literal(one.type)},{text_literal(one.fq)},"
+            f"({id_literal(one.uuid)},{name_literal(one.type)},{text_literal(one.fq)},"
             f"{id_literal(one.twin)},{parent_type},{parent},@n)"
         )
 
@@ -166,7 +178,7 @@ class _Unit:
         self._where(
             statements.delete_elements,
             [
-                f"uuid = {id_literal(uuid)} AND field = {text_literal(field)}"
+                f"uuid = {id_literal(uuid)} AND field = {name_literal(field)}"
                 f" AND item = {text_literal(item)}"
                 for uuid, field, item in effects.elements_gone
             ],
@@ -174,7 +186,7 @@ class _Unit:
         self._rows(
             statements.put_elements,
             (
-                f"({id_literal(one.uuid)},{text_literal(one.field)},{text_literal(one.item)},"
+                f"({id_literal(one.uuid)},{name_literal(one.field)},{text_literal(one.item)},"
                 f"{text_literal(one.value)})"
                 for one in effects.elements
             ),
@@ -189,14 +201,14 @@ class _Unit:
         self._where(
             statements.delete_indexes,
             [
-                f"uuid = {id_literal(uuid)} AND prop = {text_literal(prop)}"
+                f"uuid = {id_literal(uuid)} AND prop = {name_literal(prop)}"
                 for uuid, prop in effects.indexes_gone
             ],
         )
         self._rows(
             statements.put_indexes,
             (
-                f"({text_literal(one.type)},{text_literal(one.prop)},{text_literal(one.item)},"
+                f"({name_literal(one.type)},{name_literal(one.prop)},{text_literal(one.item)},"
                 f"{id_literal(one.uuid)})"
                 for one in effects.indexes
             ),
@@ -211,14 +223,14 @@ class _Unit:
         # It is NULL where the ref dangles.
         to_fq = self._name_of(one.to_uuid or "", one.to_type, one.to_fq)
         return (
-            f"({id_literal(one.from_uuid)},{to},{text_literal(one.from_type)},{from_fq},"
-            f"{text_literal(one.to_type)},{to_fq},{text_literal(one.attr)},{int(one.relaxed)})"
+            f"({id_literal(one.from_uuid)},{to},{name_literal(one.from_type)},{from_fq},"
+            f"{name_literal(one.to_type)},{to_fq},{text_literal(one.attr)},{int(one.relaxed)})"
         )
 
     def _name_of(self, uuid: str, obj_type: str, fq: str | None) -> str:
         if fq is not None:
             return text_literal(fq)
-        found = f"{id_literal(uuid)} AND o.type = {text_literal(obj_type)}"
+        found = f"{id_literal(uuid)} AND o.type = {name_literal(obj_type)}"
         return around(self._statements.name_of, found)
 
     def _append(self, uuid: str, field: str, value: str) -> None:
@@ -226,7 +238,7 @@ class _Unit:
 
         Items of numbers are '0', how many digits in three, the digits, '/', and the position.
         """
-        of = f"uuid = {id_literal(uuid)} AND field = {text_literal(field)}"
+        of = f"uuid = {id_literal(uuid)} AND field = {name_literal(field)}"
         digits = "SUBSTR(@i, 5, CAST(SUBSTR(@i, 2, 3) AS UNSIGNED))"
         self.texts += [
             demanded((), f"@i = {around(self._statements.last_element, of)}"),
@@ -237,7 +249,7 @@ class _Unit:
             demanded(["@i > 999999999"]),
         ]
         item = "CONCAT('0', LPAD(LENGTH(@i), 3, '0'), @i, '/', @i)"
-        row = f"({id_literal(uuid)},{text_literal(field)},{item},{text_literal(value)})"
+        row = f"({id_literal(uuid)},{name_literal(field)},{item},{text_literal(value)})"
         self._rows(self._statements.append_element, [row])
 
     # What stands beside the objects; of two for one key the last one holds.
@@ -248,7 +260,7 @@ class _Unit:
         self._where(
             statements.delete_shares,
             [
-                f"type = {text_literal(one.type)} AND share_type = {text_literal(one.share_type)}"
+                f"type = {name_literal(one.type)} AND share_type = {name_literal(one.share_type)}"
                 f" AND share_id = {text_literal(one.share_id)} AND uuid = {id_literal(one.uuid)}"
                 for one in shares.values()
                 if one.rwx is None
@@ -257,7 +269,7 @@ class _Unit:
         self._rows(
             statements.put_shares,
             (
-                f"({text_literal(one.type)},{text_literal(one.share_type)},"
+                f"({name_literal(one.type)},{name_literal(one.share_type)},"
                 f"{text_literal(one.share_id)},{id_literal(one.uuid)},{one.rwx})"
                 for one in shares.values()
                 if one.rwx is not None
@@ -310,7 +322,7 @@ class _Unit:
         self._rows(
             statements.put_changes,
             (
-                f"(LAST_INSERT_ID() + {offset},{op},{text_literal(obj_type)},{id_literal(uuid)})"
+                f"(LAST_INSERT_ID() + {offset},{op},{name_literal(obj_type)},{id_literal(uuid)})"
                 for offset, op, obj_type, uuid in effects.changes
             ),
         )

@@ -13,7 +13,7 @@ from asyncbackends_mysql.conditions import (
     is_ref,
     is_row,
 )
-from asyncbackends_mysql.dialect import id_literal, text_literal
+from asyncbackends_mysql.dialect import id_literal, name_literal, text_literal
 from asyncbackends_mysql.unit_statements import ALL_ONES, NOW, Pair, UnitStatements
 
 __all__ = ("Checks", "demanded")
@@ -101,7 +101,7 @@ class Checks:
 
     def _needed_refs(self) -> Iterable[str]:
         wanted = [
-            f"{is_ref(uuid, to)} AND to_type = {text_literal(to_type)}"
+            f"{is_ref(uuid, to)} AND to_type = {name_literal(to_type)}"
             for uuid, to_type, to in dict.fromkeys(self._effects.needed_refs)
         ]
         for chunk in chunks(wanted):
@@ -164,7 +164,7 @@ class Checks:
                 else:
                     wanted.append(f"uuid = {id_literal(uuid)} AND {is_named(obj_type, fq)}")
             wanted += [
-                f"uuid IN {id_list(uuids)} AND type = {text_literal(obj_type)}"
+                f"uuid IN {id_list(uuids)} AND type = {name_literal(obj_type)}"
                 for obj_type, uuids in by_type.items()
             ]
             yield _other_than(self._statements.objects, wanted, len(chunk))

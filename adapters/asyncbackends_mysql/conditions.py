@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from asyncbackends.sql.effects import NewKvRow
-from asyncbackends_mysql.dialect import id_literal, text_literal
+from asyncbackends_mysql.dialect import id_literal, name_literal, text_literal
 
 __all__ = (
     "CONDITIONS",
@@ -40,7 +40,7 @@ def id_list(uuids: Iterable[str]) -> str:
 
 def is_named(obj_type: str, fq: str) -> str:
     """Give the condition on an object's type and name."""
-    return f"type = {text_literal(obj_type)} AND fq = {text_literal(fq)}"
+    return f"type = {name_literal(obj_type)} AND fq = {text_literal(fq)}"
 
 
 def is_ref(from_uuid: str, to_uuid: str) -> str:

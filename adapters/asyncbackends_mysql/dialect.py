@@ -4,9 +4,19 @@ Text and bytes are hexadecimal literals: they need no escaping, whatever the ser
 """
 
 import re
+from functools import lru_cache
 from typing import Any, Final
 
-__all__ = ("DIALECT", "MysqlDialect", "id_literal", "literal", "name_of", "named", "text_literal")
+__all__ = (
+    "DIALECT",
+    "MysqlDialect",
+    "id_literal",
+    "literal",
+    "name_literal",
+    "name_of",
+    "named",
+    "text_literal",
+)
 
 INSIDE: Final = r"\(((?:[^()]|\([^()]*\))*)\)"
 FUNCTIONS: Final = (
@@ -67,6 +77,12 @@ def literal(value: Any) -> str:
 def text_literal(text: str) -> str:
     """Give text as the server reads it."""
     return f"x'{text.encode().hex()}'"
+
+
+@lru_cache(maxsize=1024)
+def name_literal(name: str) -> str:
+    """Give the name of a type, a field or a property, of which there are few."""
+    return text_literal(name)
 
 
 def id_literal(uuid: str) -> str:

@@ -5,7 +5,7 @@ Only the parts that a unit has are named in the call, each column of them as one
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from asyncbackends.sql.effects import Effects
 from asyncbackends_postgres.dialect import DIALECT
@@ -25,6 +25,9 @@ class Part(NamedTuple):
 def _columns(prefix: str, **types: str) -> tuple[tuple[str, str], ...]:
     return tuple((f"{prefix}_{name}", kind) for name, kind in types.items())
 
+
+ONE_ROW: Final = frozenset({"fence", "appended"})
+BARE_UUIDS: Final = frozenset({"gone", "buried"})
 
 # Columns in the order of the rows' fields.
 PARTS: Final = (
@@ -115,7 +118,7 @@ def unit_call(effects: Effects, namespace: str) -> tuple[str, list[Any]]:
     chosen = 0
     parameters: list[Any] = [effects.stamp, effects.revisions]
     for place, (field, columns) in enumerate(PARTS):
-        rows = _rows(getattr(effects, field))
+        rows = _rows(effects, field)
         if rows:
             chosen |= 1 << place
             for (_, kind), values in zip(columns, zip(*rows, strict=True), strict=True):
@@ -123,11 +126,12 @@ def unit_call(effects: Effects, namespace: str) -> tuple[str, list[Any]]:
     return _statement(chosen, namespace), parameters
 
 
-def _rows(value: Any) -> Sequence[Sequence[Any]]:
-    """Give what a field of Effects holds as rows: it may be one row or bare uuids, too."""
-    if isinstance(value, tuple):
-        return (cast("tuple[Any, ...]", value),)
-    return [(uuid,) for uuid in value] if value and isinstance(value[0], str) else value or ()
+def _rows(effects: Effects, field: str) -> Sequence[Sequence[Any]]:
+    """Give what a field holds as rows."""
+    value: Any = getattr(effects, field)
+    if field in ONE_ROW:
+        return () if value is None else (value,)
+    return [(uuid,) for uuid in value] if field in BARE_UUIDS else value
 
 
 def _as_texts(values: Sequence[Any]) -> list[str | None]:

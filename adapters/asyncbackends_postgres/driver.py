@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from ssl import SSLContext
 from typing import Any, NamedTuple, Protocol, cast
 
-import asyncpg  # pyright: ignore[reportMissingTypeStubs]
-from asyncpg import connect_utils  # pyright: ignore[reportMissingTypeStubs]
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it has none
+from asyncpg import connect_utils  # pyright: ignore[reportMissingTypeStubs]  # the same
 
 from asyncbackends.sql.endpoints import Endpoint
 

@@ -57,7 +57,9 @@ class CatchingUp:
                 await self._begin_anew()
                 mark, left = await self._current_revision(), None
                 until = clock.time() + self._window
-            told_all = feed.seen >= mark if feed.is_ordered else False
+            if not feed.is_live:
+                until = clock.time() + self._window
+            told_all = feed.is_ordered and feed.seen >= mark
             if left is None and (told_all or clock.time() >= until):
                 left = feed.waiting
             if left == 0:
@@ -66,9 +68,10 @@ class CatchingUp:
             if pairs:
                 left = None if left is None else left - len(pairs)
                 await self._apply(pairs)
+            elif left is None:
+                await feed.news(min(LOOK, max(0.0, until - clock.time())))
             else:
-                left = 0 if left is not None else None
-                await feed.news(max(0.0, until - clock.time()))
+                left = 0
         self.revision = mark
 
     async def follow(self, stop: asyncio.Event, until_idle: float | None) -> None:

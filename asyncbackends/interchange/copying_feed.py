@@ -6,12 +6,16 @@ from typing import Final
 
 from asyncbackends.errors import BackendError, CompactedError, InvalidRequestError
 from asyncbackends.interchange.copying_sides import Outage, Pair, Side
+from asyncbackends.protocols.backend import ConnectionState
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.protocols.values import Change, Gap
 
 __all__ = ("Feed", "Touched")
 
 KEPT: Final = 200_000
+STEADY: Final = 10.0
+"""Seconds after which a watch that fails then has worked before."""
+HEARS: Final = (ConnectionState.CONNECTED, ConnectionState.BLOCKED)
 
 
 class Touched:
@@ -52,28 +56,34 @@ class Feed:
         self.lost = False
         """Whether changes may have been missed: everything must be compared."""
         self._noting: Touched | None = None
+        self._is_open = False
         held = source.database.guarantees
         self.is_ordered = {Guarantee.ORDERED_WATCH, Guarantee.DATABASE_WIDE_REVISION} <= held
 
     async def run(self) -> None:
         """Follow, through outages, until it is cancelled."""
-        outage = self._source.outage()
+        outage, clock = self._source.outage(), asyncio.get_running_loop()
         while True:
+            began = clock.time()
             try:
                 await self._follow(outage)
             except (CompactedError, InvalidRequestError):
                 # Too far behind; or ahead of a source that was restored meanwhile.
                 self._since = None
             except BackendError as error:
+                self._is_open = False
+                if clock.time() - began >= STEADY:
+                    outage.over()
                 await outage.endure(error)
 
     async def _follow(self, outage: Outage) -> None:
         async with self._source.database.watch(since=self._since) as changes:
-            outage.over()
+            self._is_open = True
             if self._since is None:
                 # What changed before is found by comparing everything, which begins after this.
                 self._lose()
             async for change in changes:
+                outage.over()
                 self._hear(change)
 
     def _hear(self, change: Change | Gap) -> None:
@@ -98,6 +108,11 @@ class Feed:
         if self._noting is not None:
             self._noting.every = True
         self._news.set()
+
+    @property
+    def is_live(self) -> bool:
+        """Say whether changes can be heard of now, also of a source that takes no writes."""
+        return self._is_open and self._source.database.state in HEARS
 
     def begin_anew(self) -> None:
         """End a loss; whoever calls it compares everything afterwards."""

@@ -217,5 +217,6 @@ async def test_writes_of_holders_never_interleave_backwards(
         await harness.gather(*(work() for _ in range(4)))
     tokens = [token for _, token in sorted(applied)]
     assert tokens == sorted(tokens)
-    assert (await database.object_get(NETWORK, uuid))["weight"] == tokens[-1]
+    # A later one may have lost its lock while its write was on its way.
+    assert (await database.object_get(NETWORK, uuid))["weight"] >= tokens[-1]
     assert refused > 0

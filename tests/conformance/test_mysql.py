@@ -1,4 +1,4 @@
-"""The mysql engine holds the contract on MariaDB and MySQL, with both drivers."""
+"""The mysql engine holds the contract on MariaDB or MySQL: with both drivers, on both event loops."""
 
 from collections.abc import Generator
 from typing import Any, ClassVar
@@ -31,3 +31,4 @@ class TestMysqlOnAiomysql(MysqlConformance):
 
 class TestMysqlOnAsyncmy(MysqlConformance):
     driver = "asyncmy"
+    event_loop = "uvloop"

@@ -69,9 +69,9 @@ class Filled(NamedTuple):
 
 
 def literal(value: Any) -> str:
-    if isinstance(value, list):
-        return f"ARRAY[{', '.join(map(literal, value))}]"
-    return str(value) if isinstance(value, int) else "'" + str(value).replace("'", "''") + "'"
+    if isinstance(value, (int, str)):
+        return f"'{value}'"
+    return f"ARRAY[{', '.join(map(literal, value))}]"
 
 
 def steps(plan: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """The postgres engine below the database: units applied on connections, and what must hold."""
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -115,7 +115,7 @@ class PostgresTables:
 
 
 @asynccontextmanager
-async def open_tables(server: DatabaseServer, **options: Any) -> AsyncIterator[PostgresTables]:
+async def open_tables(server: DatabaseServer, **options: Any) -> AsyncGenerator[PostgresTables]:
     """Make the tables of a fresh namespace, and drop them afterwards."""
     settings = server.settings(**options)
     for name in ("engine", "endpoints"):

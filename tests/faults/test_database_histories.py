@@ -17,10 +17,12 @@ from asyncbackends import Change, ConfigDatabase, Gap
 from asyncbackends.errors import ConnectionFailedError, InvalidRequestError, SchemaVersionError
 from tests.faults.database_history import History, follow
 from tests.faults.database_trials import RunTrial, Trial, each_driver
+from tests.servers.proxy import Proxy
 
 ROOT = Path(__file__).parents[2]
 HISTORY = {"ci": 15.0, "soak": 600.0}
 CHANGES = {"ci": 1_000, "soak": 5_000}
+CUTS = {"ci": 80, "soak": 2_000}
 WRITERS = 32
 
 pytestmark = [each_driver, pytest.mark.timeout(3600)]
@@ -70,6 +72,44 @@ async def killed_again_and_again(trial: Trial) -> str:
         f"acknowledged, 0 lost, {history.count('refused')} refused, 0 visible, "
         f"{history.count('in doubt')} in doubt; {revision} changes watched, 0 missed, 0 out of "
         f"order (seed {seed})"
+    )
+
+
+@pytest.mark.promise("database.doubt-is-told", "database.watch-outlives-outages")
+def test_links_are_cut(run_trial: RunTrial, engine: str, figure: Callable[[str], None]) -> None:
+    figure(run_trial(cut_again_and_again))
+
+
+async def cut_again_and_again(trial: Trial) -> str:
+    """All links go at once, at any moment of a login, a look, a write or a commit."""
+    seed = random.randrange(2**32)
+    dice, history, seen = random.Random(seed), History(trial, seed), list[Change]()
+    async with (
+        Proxy(trial.server.endpoint) as proxy,
+        trial.open(endpoints=proxy.endpoint, reconnect_max=0.05) as db,
+        asyncio.TaskGroup() as watching,
+    ):
+        await history.prepare(db)
+        following = watching.create_task(follow(db, seen))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(8):
+                group.create_task(history.write(db))
+            for _ in range(CUTS[trial.length]):
+                await asyncio.sleep(dice.uniform(0, 0.15))
+                proxy.cut(reset=dice.random() < 0.5)
+            history.over = True
+        revision = await db.current_revision()
+
+        async def is_complete() -> bool:
+            return len(seen) >= revision
+
+        await trial.settled(is_complete, f"{len(seen)} of {revision} changes were seen")
+        following.cancel()
+        await history.verify(db, seen)
+    return (
+        f"{trial.driver}: links cut {CUTS[trial.length]} times, {history.count('applied')} writes "
+        f"acknowledged, 0 lost, {history.count('in doubt')} in doubt; {revision} changes watched, "
+        f"0 missed (seed {seed})"
     )
 
 

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it has none
 import pytest
 
 from asyncbackends import (
@@ -59,8 +59,8 @@ def server(servers: Servers) -> Postgres:
 
 
 @asynccontextmanager
-async def opened(server: DatabaseServer, **others: Any) -> AsyncIterator[ConfigDatabase]:
-    given = {"namespace": "driver", "schema": SCHEMA, **others}
+async def opened(server: DatabaseServer, **others: Any) -> AsyncGenerator[ConfigDatabase]:
+    given: dict[str, Any] = {"namespace": "driver", "schema": SCHEMA, **others}
     async with open_config_database(**server.settings(**given)) as database:
         yield database
 
@@ -167,26 +167,17 @@ async def test_database_p5_a_frozen_server_ends_calls_and_close_in_time(servers:
 
 
 async def test_database_p6_who_waits_for_a_connection_has_a_deadline(server: Postgres) -> None:
-    async with opened(server, pool_size=1, operation_timeout=1) as db, open_tables(server):
+    async with opened(server, pool_size=1, operation_timeout=1) as db, open_tables(server) as other:
         uuid = await new_network(db)
-        holder = await asyncpg.connect(
-            host="127.0.0.1",
-            port=server.port,
-            user=server.username,
-            password=server.password,
-            database="tests",
+        holder = await other.connection()
+        await holder.begin()
+        await holder.fetch("LOCK TABLE driver.object")
+        endings = await asyncio.gather(
+            *(db.object_get("network", uuid) for _ in range(5)), return_exceptions=True
         )
-        try:
-            await holder.execute('BEGIN; LOCK TABLE "driver".object')
-            endings = await asyncio.gather(
-                *(db.object_get("network", uuid) for _ in range(5)), return_exceptions=True
-            )
-            kinds = {type(ending) for ending in endings}
-            # The one that had the only connection, and those that waited for another.
-            assert kinds <= {OperationTimeoutError, ConnectionLostError}
-            await holder.execute("ROLLBACK")
-        finally:
-            await holder.close()
+        # The one that had the only connection, and those that waited for another.
+        assert {type(each) for each in endings} <= {OperationTimeoutError, ConnectionLostError}
+        await holder.rollback()
         assert (await db.object_get("network", uuid))["uuid"] == uuid
 
 

@@ -289,20 +289,20 @@ async def test_life_and_death_of_a_few(servers: Servers, length: str) -> None:
 
         def something() -> Effects:
             one, two = kinds.sample(uuids, 2)
-            return kinds.choice(
-                [
-                    lambda: created(one, kinds.choice("abc")),
-                    lambda: created(one, kinds.choice("abc"), refs=[two]),
-                    lambda: created(one, kinds.choice("abc"), parent=("net", two, None)),
-                    lambda: deleted(one),
-                    lambda: deleted(one, buried=True),
-                    lambda: leading(one, two),
-                    lambda: hanging(one, two),
-                    lambda: both_sides((one, two), "1"),
-                    lambda: without_both((one, two)),
-                    lambda: changed(one),
-                ]
-            )()
+            name = kinds.choice("abc")
+            units: list[Unit] = [
+                lambda: created(one, name),
+                lambda: created(one, name, refs=[two]),
+                lambda: created(one, name, parent=("net", two, None)),
+                lambda: deleted(one),
+                lambda: deleted(one, buried=True),
+                lambda: leading(one, two),
+                lambda: hanging(one, two),
+                lambda: both_sides((one, two), "1"),
+                lambda: without_both((one, two)),
+                lambda: changed(one),
+            ]
+            return kinds.choice(units)()
 
         applied = 0
         for _ in range(ROUNDS[length]):

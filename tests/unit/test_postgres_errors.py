@@ -3,7 +3,7 @@
 import ssl
 from typing import Any
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it has none
 import pytest
 
 from asyncbackends.errors import (
@@ -60,6 +60,7 @@ from asyncbackends_postgres.driver_errors import (
 )
 def test_errors(error: Exception, kind: type[BackendError]) -> None:
     found = ours(error)
+    assert found is not None
     assert type(found) is kind
     assert not found.maybe_applied
 

@@ -24,7 +24,7 @@ from asyncbackends.object_model.writes import (
 )
 from asyncbackends.protocols.guarantees import Limits
 from asyncbackends.protocols.values import CollectionUpdate, Fence
-from asyncbackends.sql.assuming import assumed
+from asyncbackends.sql.assuming import Indexed, assumed
 from asyncbackends.sql.effects import (
     CREATED,
     DELETED,
@@ -44,7 +44,7 @@ NETWORK, POLICY = "virtual_network", "network_policy"
 A, B, C = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "abc")
 MODEL = ObjectModel(KIT_SCHEMA, Limits())
 LEGACY = ObjectModel(KIT_SCHEMA, Limits(), "legacy")
-INDEXED = {NETWORK: ("mtu",)}
+INDEXED: Indexed = {NETWORK: ("mtu",)}
 STAMP, NOW = 3, 100
 
 
@@ -193,7 +193,7 @@ def test_what_was_taken_away_is_put_by_a_unit_of_its_own() -> None:
 
 
 def test_what_is_made_and_changed_is_made_once() -> None:
-    writes = [network(A, "new", mtu=1), MODEL.update(NETWORK, A, {"mtu": 2})]
+    writes: list[Write] = [network(A, "new", mtu=1), MODEL.update(NETWORK, A, {"mtu": 2})]
     (effects,) = plan(tables(), *writes, model=LEGACY).segments
     assert [one.uuid for one in effects.objects] == [A]
     assert effects.documents == [(A, '{"mtu":2}')]
@@ -233,7 +233,7 @@ def test_stale_fence_is_refused_and_a_good_one_sent() -> None:
 def test_shares_and_texts_are_taken_away_unseen() -> None:
     found = tables(row(A))
     found.useragent["k"] = "\0"
-    writes = [
+    writes: list[Write] = [
         Share(NETWORK, A, "global", "", None),
         Share(NETWORK, A, "global", "x", 7),
         UseragentDelete("k"),

@@ -165,7 +165,7 @@ async def test_silent_server_ends_a_read_at_its_deadline() -> None:
 async def test_connections_that_are_all_in_use_are_told_of() -> None:
     server = Server()
     async with opened(server, operation_timeout=0.05, pool_size=1) as database:
-        session = database._session  # pyright: ignore[reportPrivateUsage]
+        session = database._session  # pyright: ignore[reportPrivateUsage]  # to take its connection
         async with session.pool.connection():
             with pytest.raises(OperationTimeoutError, match="see the option pool_size"):
                 await database.current_revision()
