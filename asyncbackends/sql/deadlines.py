@@ -7,16 +7,21 @@ from typing import Any, Self
 
 from asyncbackends.errors import BackendError
 
-__all__ = ("Deadline", "Deadlines")
+__all__ = ("Deadline", "Deadlines", "Late")
+
+
+Late = Callable[["Deadline"], BackendError]
+"""Gives what a late operation raises."""
 
 
 class Deadline:
     """Ends what is awaited in its block when the time is up, as ``asyncio.timeout`` does."""
 
-    __slots__ = ("_cancelling", "_deadlines", "_task", "connected", "end", "late")
+    __slots__ = ("_cancelling", "_deadlines", "_error", "_task", "connected", "end", "late")
 
-    def __init__(self, deadlines: "Deadlines") -> None:
+    def __init__(self, deadlines: "Deadlines", error: Late) -> None:
         self._deadlines = deadlines
+        self._error = error
         self.end = 0.0
         self.late = False
         self.connected = False
@@ -46,7 +51,7 @@ class Deadline:
             and self._task.uncancel() <= self._cancelling
             and exc_type is asyncio.CancelledError
         ):
-            raise self._deadlines.error(self) from exc
+            raise self._error(self) from exc
 
     def expire(self) -> None:
         """End it."""
@@ -57,10 +62,10 @@ class Deadline:
 class Deadlines:
     """The deadlines of one backend."""
 
-    def __init__(self, seconds: float, error: Callable[[Deadline], BackendError]) -> None:
+    def __init__(self, seconds: float, error: Late) -> None:
         """Give every operation so many seconds.
 
-        :param error: gives what a late one raises.
+        :param error: gives what a late one raises, unless it says so itself.
         """
         self.seconds = seconds
         self.error = error
@@ -69,9 +74,9 @@ class Deadlines:
         self.open: dict[Deadline, None] = {}
         self.timer: asyncio.TimerHandle | None = None
 
-    def __call__(self) -> Deadline:
+    def __call__(self, error: Late | None = None) -> Deadline:
         """Give the deadline of an operation that begins now."""
-        return Deadline(self)
+        return Deadline(self, error or self.error)
 
     def set_timer(self, end: float) -> None:
         """Look for late ones at that time."""

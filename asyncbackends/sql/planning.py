@@ -45,6 +45,16 @@ class Plan(msgspec.Struct):
     """The revision that the plan counts from."""
     outcomes: list[WriteResult | None]
 
+    def after_first(self, effects: Effects, first: Applied) -> Effects:
+        """Give a later segment, where rows that an earlier one wrote have their true revisions."""
+        effects.kv_rows = [
+            one._replace(seen=one.seen - self.start + first.before)
+            if one.seen > self.start
+            else one
+            for one in effects.kv_rows
+        ]
+        return effects
+
     def results(self, applied: Applied | None) -> list[WriteResult | None]:
         """Give the results with their true revisions and time."""
         if applied is None:

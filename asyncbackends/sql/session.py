@@ -25,7 +25,7 @@ from asyncbackends.protocols.guarantees import STRICT_ONLY, Guarantee, Limits
 from asyncbackends.protocols.values import ALL_FIELDS, Fence, FieldNames, WriteResult
 from asyncbackends.schema import Schema
 from asyncbackends.sql.assuming import Indexed
-from asyncbackends.sql.deadlines import Deadline, Deadlines
+from asyncbackends.sql.deadlines import Deadline, Deadlines, Late
 from asyncbackends.sql.endpoints import parsed_endpoint
 from asyncbackends.sql.following import Following
 from asyncbackends.sql.grouping import Grouping
@@ -86,6 +86,7 @@ class Session:
         with self.seam("connect"):
             self._use_options(changed_options(self.options, params))
             self._process = os.getpid()
+            self._deadlines = Deadlines(self.operation_timeout, self._late)
             await self._owner.start(self._open, self._close)
 
     async def shutdown(self, grace: float) -> None:
@@ -99,7 +100,6 @@ class Session:
         group = self._owner.group
         assert group is not None  # noqa: S101  # the owner opens inside its group
         options = self.options
-        self._deadlines = Deadlines(options.operation_timeout, self._late)
         self.links.set(ConnectionState.CONNECTING)
         await self.pool.open(group)
         async with self.pool.connection() as connection:
@@ -122,6 +122,7 @@ class Session:
         try:
             await self.pool.close(grace)
         finally:
+            self._deadlines.close()
             self.links.set(ConnectionState.CLOSED)
             self.following.feed.wake()
 
@@ -217,9 +218,9 @@ class Session:
             return True
         return isinstance(error, Exception) and self.engine.lost(error)
 
-    def within_deadline(self) -> Deadline:
-        """Give a block for an operation of several reads."""
-        return self._deadlines()
+    def within_deadline(self, late: Late | None = None) -> Deadline:
+        """Give a block for an operation of several steps, which ends with what ``late`` gives."""
+        return self._deadlines(late)
 
     async def _connection(self) -> Connection:
         with self._deadlines():

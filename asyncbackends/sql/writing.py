@@ -18,6 +18,7 @@ from asyncbackends.object_model.model import ObjectModel
 from asyncbackends.object_model.writes import Write
 from asyncbackends.protocols.values import Fence
 from asyncbackends.sql.assuming import Indexed, assumed
+from asyncbackends.sql.deadlines import Deadline, Late
 from asyncbackends.sql.effects import Applied, Effects
 from asyncbackends.sql.gathering import Wanted, gathered, wanted_by
 from asyncbackends.sql.grouping import Grouping
@@ -61,6 +62,10 @@ class Writing(Protocol):
         """Give the rules of the schema in force."""
         ...
 
+    def within_deadline(self, late: Late | None = None) -> Deadline:
+        """Give a block that ends with what ``late`` gives when an operation's time is up."""
+        ...
+
     async def read_indexed(self, connection: Connection) -> None:
         """Read ``indexed`` and ``stamp`` anew."""
         ...
@@ -78,12 +83,12 @@ async def write_unit(
     :param refused: gives the error when one of them is refused.
     """
     call = _Call(session, writes, fence, refused)
-    try:
-        async with asyncio.timeout(session.operation_timeout):
+    with session.within_deadline(call.late):
+        try:
             results = await call.run()
-    except TimeoutError as error:
-        session.pool.timed_out()
-        raise call.late() from error
+        except TimeoutError as error:
+            # That of the group that it went with.
+            raise call.late() from error
     session.written()
     return results
 
@@ -110,8 +115,9 @@ class _Call:
         """The server may be applying it."""
         self._attempt = 0
 
-    def late(self) -> BackendError:
+    def late(self, _: Deadline | None = None) -> BackendError:
         """Say how a write ends whose time is up."""
+        self._session.pool.timed_out()
         seconds = f"{self._session.operation_timeout:g} s"
         if self._sent:
             message = f"no answer within {seconds}; it may be applied"
@@ -189,8 +195,10 @@ class _Call:
         plan = await self._planned(connection, wanted)
         first: Applied | None = None
         for effects in plan.segments:
-            applied = await connection.apply(effects)
-            first = first or applied
+            if first is None:
+                first = await connection.apply(effects)
+            else:
+                await connection.apply(plan.after_first(effects, first))
         return plan, first
 
     async def _planned(self, connection: Connection, wanted: Wanted) -> Plan:

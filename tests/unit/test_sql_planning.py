@@ -251,6 +251,19 @@ def test_rows_say_what_they_were_seen_at() -> None:
     assert effects.revisions == 2
 
 
+def test_rows_of_an_earlier_unit_have_their_true_revision() -> None:
+    writes: list[Write] = [
+        MODEL.kv_put("t", "k", {"a": 1}),
+        MODEL.delete(NETWORK, A),
+        network(A, "again"),
+        MODEL.kv_put("t", "k", {"b": 2}),
+    ]
+    found = plan(tables(row(A)), *writes, model=LEGACY)
+    assert revisions(found.segments) == [[(2, DELETED, A)], [(1, CREATED, A)]]
+    later = found.after_first(found.segments[1], Applied(200, 0))
+    assert later.kv_rows == [NewKvRow("t", "k", '{"a":1,"b":2}', 201, 2)]
+
+
 def test_assumed_writes_look_at_nothing() -> None:
     create = MODEL.create(NETWORK, A, {"fq_name": ["d", "p", "n"], "parent_type": "project"})
     found = assumed(MODEL.view, INDEXED, STAMP, create, None)
