@@ -127,7 +127,7 @@ async def watcher_killed_beside_writers(trial: Trial) -> str:
 
         async def write(db: ConfigDatabase) -> None:
             for _ in numbers:
-                await asyncio.sleep(random.uniform(0, 0.3))
+                await asyncio.sleep(random.uniform(0, 0.6))
                 uuid = str(uuid4())
                 result = await db.object_create("network", uuid, {"fq_name": [uuid]})
                 told[result.revision] = uuid
