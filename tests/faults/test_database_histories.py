@@ -134,9 +134,9 @@ async def watcher_killed_beside_writers(trial: Trial) -> str:
 
         writing = [asyncio.create_task(write((db, other)[number % 2])) for number in range(WRITERS)]
         while len(seen) < changes:
-            before, over = len(seen), all(task.done() for task in writing)
+            left, over = changes - len(seen), all(task.done() for task in writing)
             # The last one sees the rest.
-            await watched(trial, seen, changes - before if over else random.randint(10, 60))
+            await watched(trial, seen, left if over else min(left, random.randint(10, 60)))
             kills += 1
         await asyncio.gather(*writing)
         assert await db.current_revision() == changes
