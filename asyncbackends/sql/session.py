@@ -253,10 +253,6 @@ class Session:
         """Seconds for an operation."""
         return self.options.operation_timeout
 
-    def rendered(self, statement: str) -> str:
-        """Give a neutral statement as the server takes it."""
-        return self.sql.rendered(statement)
-
     @overload
     async def write(self, write: RevisedWrite, fence: Fence | None = None) -> WriteResult: ...
 
