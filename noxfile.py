@@ -21,6 +21,8 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIRED_PYTHONS = ("3.11", "3.12")
 EMBEDDED_ENGINES = "memory,sqlite"
+# Those with another server in the newest set.
+NEWEST_ENGINES = "mysql,rabbitmq"
 # Seconds after Ctrl-C in which servers are ended and their data removed.
 TIDYING = 30
 
@@ -105,13 +107,17 @@ def promises(session: nox.Session) -> None:
 
 @nox.session(python=REQUIRED_PYTHONS)
 def soak(session: nox.Session) -> None:
-    """Run the whole suite at its full length, then hold all promises against it."""
+    """Run the whole suite at its full length, on both sets of servers, then hold all promises."""
     install(session, "test")
     if not session.posargs and session.python == REQUIRED_PYTHONS[0]:
         forget_promises("soak")
-    session.run(
-        *("pytest", "--length=soak", "--timeout=1800", *session.posargs), interrupt_timeout=TIDYING
-    )
+    command = ("pytest", "--length=soak", "--timeout=1800")
+    session.run(*command, *session.posargs, interrupt_timeout=TIDYING)
+    if not session.posargs:
+        newest = ("--servers=newest", f"--engines={NEWEST_ENGINES}")
+        session.run(
+            *(*command, *newest, "tests/conformance", "tests/faults"), interrupt_timeout=TIDYING
+        )
     session.run("python", "-m", "tests.promises", "--length", "soak")
 
 

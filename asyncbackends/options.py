@@ -14,6 +14,7 @@ __all__ = (
     "Namespace",
     "Seconds",
     "Secret",
+    "ServerBrokerOptions",
     "ServerDatabaseOptions",
     "ServerOptions",
 )
@@ -118,6 +119,22 @@ class BrokerOptions(BackendOptions, frozen=True, kw_only=True):
     """The body of a message and its headers, checked before it is sent."""
     clock_skew: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
     """A consumer drops what is more than these seconds past its expiry by its own clock."""
+
+
+class ServerBrokerOptions(ServerOptions, frozen=True, kw_only=True):
+    """Options of every message broker with a server.
+
+    A Struct has one base with fields, so those of :class:`BrokerOptions` stand here again.
+    """
+
+    durability: Literal["process", "disk"] = "process"
+    """What a confirmed message survives: the server's end, or the loss of power too."""
+    exchange: str | None = None
+    queue: str | None = None
+    outbox_messages: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1000
+    outbox_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 16 * 1024 * 1024
+    max_message_bytes: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1_000_000
+    clock_skew: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 1.0
 
 
 class CoordinationOptions(BackendOptions, frozen=True, kw_only=True):

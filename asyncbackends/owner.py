@@ -7,7 +7,7 @@ from typing import TypeGuard
 import anyio
 from anyio.abc import TaskGroup
 
-from asyncbackends.errors import BackendClosedError
+from asyncbackends.errors import BackendClosedError, BackendError
 
 __all__ = ("Owner",)
 
@@ -126,8 +126,13 @@ class Owner:
 
 
 def _single(error: BaseException) -> BaseException:
-    """Give the one error in a group of one: a task's failure, not anyio's wrapping of it."""
-    while _is_group(error) and len(error.exceptions) == 1:
+    """Give a task's failure, not anyio's wrapping of it.
+
+    Links of one backend fail together, as when a password was changed: the first one's error says it.
+    """
+    while _is_group(error) and (
+        len(error.exceptions) == 1 or all(isinstance(one, BackendError) for one in error.exceptions)
+    ):
         error = error.exceptions[0]
     return error
 

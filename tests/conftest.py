@@ -15,6 +15,8 @@ pytest_plugins = ("pytester", "tests.leaks", "tests.promises.plugin", "tests.ser
 collect_ignore = ["packaging/offtree"]
 
 RESOLVING = ("open_backends", "open_config_database", "open_coordination", "open_message_broker")
+# Seconds for one test of a soak, however many rounds it has.
+SOAK_TIMEOUT = 7200
 DUMPS = "ASYNCBACKENDS_TEST_DUMPS"
 
 # How long one example takes says more about the machine than about the rule.
@@ -40,6 +42,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the engines that were not asked for; tests of no engine stay."""
+    if config.getoption("--length") == "soak":
+        for item in items:
+            item.add_marker(pytest.mark.timeout(SOAK_TIMEOUT), append=False)
     asked: str | None = config.getoption("--engines")
     if asked is None:
         return

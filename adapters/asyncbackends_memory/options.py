@@ -41,6 +41,8 @@ BROKER_GUARANTEES = frozenset(
         Guarantee.EXACT_DELIVERY_COUNT,
         Guarantee.MANDATORY_EXACT,
         Guarantee.DIRECT_ROUTING,
+        Guarantee.BOUNDED_QUEUES,
+        Guarantee.DETECTED_LOSSES,
     }
 )
 

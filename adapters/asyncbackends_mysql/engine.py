@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import BackendError
 from asyncbackends.observability import ErrorTable
 from asyncbackends.options import ServerDatabaseOptions
 from asyncbackends.protocols.backend import ServerInfo
+from asyncbackends.silence import give_up_when_silent
 from asyncbackends.sql.database import SqlConfigDatabase
 from asyncbackends.sql.dialect import Dialect
-from asyncbackends.sql.endpoints import parsed_endpoint
 from asyncbackends.sql.server import SqlEngine
-from asyncbackends.sql.silence import give_up_when_silent
 from asyncbackends.tls import tls_context
 from asyncbackends_mysql import driver_errors
 from asyncbackends_mysql.connection import MysqlConnection

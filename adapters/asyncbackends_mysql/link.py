@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from asyncbackends.endpoints import Endpoint
 from asyncbackends.errors import (
     AuthenticationFailedError,
     BackendError,
@@ -16,7 +17,6 @@ from asyncbackends.errors import (
     ConnectionFailedError,
     TlsFailedError,
 )
-from asyncbackends.sql.endpoints import Endpoint
 from asyncbackends.sql.server import Row
 from asyncbackends_mysql.driver_errors import ServerError
 

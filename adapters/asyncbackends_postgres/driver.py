@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, cast
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]  # it has none
 from asyncpg import connect_utils  # pyright: ignore[reportMissingTypeStubs]  # the same
 
-from asyncbackends.sql.endpoints import Endpoint
+from asyncbackends.endpoints import Endpoint
 
 __all__ = (
     "Driver",

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import BackendError, ConfigurationError
 from asyncbackends.observability import ErrorTable
 from asyncbackends.options import ServerDatabaseOptions
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.guarantees import Guarantee
+from asyncbackends.silence import give_up_when_silent
 from asyncbackends.sql.database import SqlConfigDatabase
 from asyncbackends.sql.dialect import Dialect
-from asyncbackends.sql.endpoints import parsed_endpoint
-from asyncbackends.sql.silence import give_up_when_silent
 from asyncbackends.tls import tls_context
 from asyncbackends_postgres import driver_errors
 from asyncbackends_postgres.connection import PostgresConnection

@@ -4,7 +4,9 @@ import random
 
 import msgspec
 
-__all__ = ("Backoff",)
+from asyncbackends.options import BackendOptions, ServerOptions
+
+__all__ = ("Backoff", "between_links")
 
 
 class Backoff(msgspec.Struct, frozen=True):
@@ -24,3 +26,10 @@ class Backoff(msgspec.Struct, frozen=True):
     def half_jitter(self, tries: int) -> float:
         """Give at least half of the ceiling: for work that should rest before it is tried again."""
         return self.ceiling(tries) * random.uniform(0.5, 1)  # noqa: S311  # the same
+
+
+def between_links(options: BackendOptions) -> Backoff:
+    """Give the back-off of a backend that has lost its link."""
+    if isinstance(options, ServerOptions):
+        return Backoff(options.reconnect_min, max(options.reconnect_min, options.reconnect_max))
+    return Backoff(0.05, 5.0)

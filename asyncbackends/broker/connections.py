@@ -13,6 +13,7 @@ from asyncbackends.broker.consumption import Consumption
 from asyncbackends.broker.linking import Generation, Links
 from asyncbackends.broker.mapping import DriverErrors
 from asyncbackends.broker.outbox import Outbox
+from asyncbackends.broker.unanswered import AnswerWatch
 from asyncbackends.broker.wire import ConsumingLink, ExchangeMaking, PublishingLink, Wire
 from asyncbackends.errors import (
     BackendError,
@@ -20,7 +21,7 @@ from asyncbackends.errors import (
     OperationTimeoutError,
 )
 from asyncbackends.observability import LinkStates
-from asyncbackends.options import BrokerOptions
+from asyncbackends.options import BrokerOptions, ServerBrokerOptions
 from asyncbackends.protocols.backend import ConnectionState
 from asyncbackends.protocols.messages import ExchangeKind
 
@@ -44,7 +45,7 @@ class Connections:
         self,
         endpoints: Sequence[str],
         wire: Wire,
-        options: BrokerOptions,
+        options: BrokerOptions | ServerBrokerOptions,
         outbox: Outbox,
         states: LinkStates,
         backoff: Backoff,
@@ -61,11 +62,16 @@ class Connections:
         self._endpoint: str | None = None
         self._troubles: dict[str, str] = {}
         self._blocked: str | None = None
+        self._answers: AnswerWatch | None = None
+        if isinstance(options, ServerBrokerOptions):
+            self._answers = AnswerWatch(
+                wire.clock, options.link_timeout, outbox, lambda: self._blocked is not None
+            )
         self.publishing: Links[PublishingLink] = Links(
             endpoints,
             self._dial_publishing,
             self._publishing_up,
-            outbox.detach,
+            self._publishing_down,
             self._publishing_changed,
             self._errors,
             connect_timeout=options.connect_timeout,
@@ -139,11 +145,19 @@ class Connections:
     async def _dial_publishing(self, endpoint: str, generation: Generation) -> PublishingLink:
         self._blocked = None
         events = _PublishingEvents(self, self._outbox, generation)
-        return await self._wire.open_publishing(endpoint, events)
+        link = await self._wire.open_publishing(endpoint, events)
+        if self._answers is not None:
+            self._answers.begin(generation.lost)
+        return link
 
     async def _publishing_up(self, link: PublishingLink) -> None:
         await self._remake_exchanges(link)
         self._outbox.attach(link)
+
+    def _publishing_down(self) -> None:
+        if self._answers is not None:
+            self._answers.end()
+        self._outbox.detach()
 
     def _publishing_changed(self, endpoint: str | None, error: BackendError | None) -> None:
         if error is not None:

@@ -19,7 +19,7 @@ from asyncbackends.errors import (
     TlsFailedError,
 )
 
-__all__ = ("CLOSING", "Closable", "Generation", "Links")
+__all__ = ("CLOSING", "FINAL", "Closable", "Generation", "Links")
 
 FINAL: Final = (AuthenticationFailedError, TlsFailedError)
 """Errors after which no endpoint is tried again: a secret is not tried out on a server."""
@@ -117,26 +117,26 @@ class Links(Generic[LinkT]):
 
         :raises ConnectionFailedError: none can be used; or at once one of the final kinds.
         """
-        failures: list[str] = []
-        error: BackendError | None = None
+        failures: list[BackendError] = []
         loop = asyncio.get_running_loop()
         end = loop.time() + self._connect_timeout
         for left in range(len(self._endpoints), 0, -1):
             endpoint = self._endpoints[self._next]
             try:
                 await self._open(endpoint, (end - loop.time()) / left)
-            except FINAL:
-                raise
             except BackendError as failed:
-                error = failed
-                failures.append(f"{endpoint}: {failed}")
+                if not str(failed).startswith(endpoint):
+                    failed.args = (f"{endpoint}: {failed}",)
+                if isinstance(failed, FINAL):
+                    raise
+                failures.append(failed)
                 self._next = (self._next + 1) % len(self._endpoints)
             else:
                 return
-        if len(failures) == 1 and error is not None:
-            raise error
-        message = f"no endpoint of the message broker can be used: {'; '.join(failures)}"
-        raise ConnectionFailedError(message) from error
+        if len(failures) == 1:
+            raise failures[0]
+        message = f"no endpoint of the message broker can be used: {'; '.join(map(str, failures))}"
+        raise ConnectionFailedError(message) from failures[-1]
 
     async def run(self) -> None:
         """Open a new link whenever one is lost, until an error that is final is raised."""

@@ -51,7 +51,8 @@ class Outbox:
         """All before it are answered."""
         self._live: dict[int, Entry] = {}
         self._waiting: deque[Entry] = deque()
-        self._in_flight: dict[int, Entry] = {}
+        self.in_flight: dict[int, Entry] = {}
+        """What the link has not answered, by number in the order of sending."""
         self._number = 0
         self._link: PublishingLink | None = None
         self._scheduled: asyncio.Handle | None = None
@@ -219,7 +220,7 @@ class Outbox:
         entry.sequence = self._sequence
         self._live[entry.sequence] = entry
         self._bytes += entry.size
-        idle = not self._waiting and not self._in_flight
+        idle = not self._waiting and not self.in_flight
         self._waiting.append(entry)
         if entry.deadline < self._alarm_at:
             self._set_alarm(entry.deadline)
@@ -243,12 +244,12 @@ class Outbox:
 
     def _next_batch(self) -> list[OutgoingMessage]:
         batch: list[OutgoingMessage] = []
-        most = BATCH if not self._suspects else 1 - len(self._in_flight)
+        most = BATCH if not self._suspects else 1 - len(self.in_flight)
         while self._waiting and len(batch) < most:
             entry = self._waiting.popleft()
             if not entry.done:
                 self._number += 1
-                self._in_flight[self._number] = entry
+                self.in_flight[self._number] = entry
                 entry.number = self._number
                 entry.sends += 1
                 batch.append(entry.message)
@@ -266,8 +267,8 @@ class Outbox:
     def detach(self) -> None:
         """Forget the link; what has no answer is to be sent again, in order."""
         self._link = None
-        self._waiting.extendleft(reversed(self._in_flight.values()))
-        self._in_flight.clear()
+        self._waiting.extendleft(reversed(self.in_flight.values()))
+        self.in_flight.clear()
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
@@ -278,34 +279,32 @@ class Outbox:
         From then on messages go one at a time until all that were in flight are answered; the one
         that is alone when it happens again is the culprit.
         """
-        if len(self._in_flight) == 1 and not self._gave_up:
-            (entry,) = self._in_flight.values()
+        if len(self.in_flight) == 1 and not self._gave_up:
+            (entry,) = self.in_flight.values()
             self._finish(entry, refusal(error, entry.message.message_id))
-        self._suspects.update(
-            entry.sequence for entry in self._in_flight.values() if not entry.done
-        )
+        self._suspects.update(entry.sequence for entry in self.in_flight.values() if not entry.done)
 
     # What the link tells.
 
     def confirmed(self, number: int, up_to: bool = False) -> None:
         """See :class:`asyncbackends.broker.wire.PublishingEvents`."""
         if not up_to:
-            entry = self._in_flight.pop(number, None)
+            entry = self.in_flight.pop(number, None)
             if entry is not None:
                 self._finish(entry, None)
         else:
             for one in self._numbers(number):
-                self._finish(self._in_flight.pop(one), None)
+                self._finish(self.in_flight.pop(one), None)
         self._go_on()
 
     def _numbers(self, last: int) -> list[int]:
         """Give the numbers to that one that have no answer."""
-        return list(takewhile(lambda one: one <= last, self._in_flight))
+        return list(takewhile(lambda one: one <= last, self.in_flight))
 
     def refused(self, number: int, error: BackendError, up_to: bool = False) -> None:
         """See :class:`asyncbackends.broker.wire.PublishingEvents`."""
         for one in self._numbers(number) if up_to else (number,):
-            entry = self._in_flight.pop(one, None)
+            entry = self.in_flight.pop(one, None)
             if entry is not None:
                 known = entry.sends == 1 or self._dedupes
                 self._finish(entry, error if known else refused_again(entry, error))
@@ -373,8 +372,8 @@ class Outbox:
 
     def _give_up(self, entry: Entry, error: BackendError | None) -> None:
         """End a message that has no answer; one that comes later goes by."""
-        if self._in_flight.get(entry.number) is entry:
-            del self._in_flight[entry.number]
+        if self.in_flight.get(entry.number) is entry:
+            del self.in_flight[entry.number]
             self._gave_up = True
         self._finish(entry, error)
         if len(self._waiting) > 2 * len(self._live) + BATCH:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from asyncbackends.broker.wire import OutgoingMessage
 from asyncbackends.errors import (
+    AccessDeniedError,
     BackendClosedError,
     BackendError,
     NotFoundError,
@@ -78,7 +79,7 @@ def too_late(entry: Entry) -> BackendError:
 
 
 def refusal(error: BackendError, message_id: str) -> BackendError:
-    if isinstance(error, (PublishError, NotFoundError)):
+    if isinstance(error, (AccessDeniedError, PublishError, NotFoundError)):
         return error
     refused = PublishRejectedError(f"the broker closed the link because of {message_id}: {error}")
     refused.__cause__ = error

@@ -214,6 +214,8 @@ class QueueSubscription:
     def stop(self, error: BackendError) -> None:
         """Raise an error from the iteration from now on; what was handed out may be settled."""
         self.failure = error
+        if error.engine is None:
+            self.context.seam.named(error, "subscribe")
         self._buffer.clear()
         self._wake(len(self._waiters))
 

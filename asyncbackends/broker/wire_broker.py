@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from secrets import token_hex
 from typing import Any, Generic, TypeVar
 
-from asyncbackends.broker.backoff import Backoff
+from asyncbackends.broker.backoff import Backoff, between_links
 from asyncbackends.broker.composing import (
     Composer,
     checked_kind,
@@ -33,7 +33,7 @@ from asyncbackends.errors import (
     NotSupportedError,
 )
 from asyncbackends.observability import LinkStates, Seam
-from asyncbackends.options import BrokerOptions
+from asyncbackends.options import BrokerOptions, ServerBrokerOptions
 from asyncbackends.owner import CLEAN_UP, Owner
 from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, Kind, ServerInfo
 from asyncbackends.protocols.guarantees import Guarantee, Limits
@@ -48,10 +48,8 @@ from asyncbackends.protocols.messages import (
 
 __all__ = ("WireBroker",)
 
-OptionsT = TypeVar("OptionsT", bound=BrokerOptions)
+OptionsT = TypeVar("OptionsT", bound=BrokerOptions | ServerBrokerOptions)
 ResultT = TypeVar("ResultT")
-
-RECONNECT = Backoff(0.05, 5.0)
 
 
 class WireBroker(Generic[OptionsT]):
@@ -65,7 +63,7 @@ class WireBroker(Generic[OptionsT]):
         make_wire: Callable[[Sequence[str], OptionsT], Wire],
         *,
         guarantees: frozenset[Guarantee],
-        reconnect: Backoff = RECONNECT,
+        reconnect: Backoff | None = None,
     ) -> None:
         self._engine = engine
         self._endpoints = tuple(endpoints)
@@ -131,7 +129,7 @@ class WireBroker(Generic[OptionsT]):
             options,
             self._outbox,
             self._links,
-            self._reconnect,
+            self._reconnect or between_links(options),
             self._seam.logger,
         )
         self._consumption = Consumption(
@@ -199,7 +197,7 @@ class WireBroker(Generic[OptionsT]):
     ) -> None:
         name = checked_name(exchange_name, "an exchange")
         if checked_kind(kind) == "direct":
-            self._require_routing()
+            self._require(Guarantee.DIRECT_ROUTING, "routing")
         await self._ask(
             "create_exchange", lambda link: link.create_exchange(name, durable=durable, kind=kind)
         )
@@ -219,12 +217,15 @@ class WireBroker(Generic[OptionsT]):
         options: QueueOptions | None = None,
         routing_keys: Sequence[str] = (),
     ) -> None:
+        options = QueueOptions() if options is None else checked_options(options)
         declaration = QueueDeclaration(
             checked_name(queue, "a queue"),
             checked_name(exchange, "an exchange"),
-            QueueOptions() if options is None else checked_options(options),
+            options,
             self._routing_keys(routing_keys),
         )
+        if options.max_length is not None:
+            self._require(Guarantee.BOUNDED_QUEUES, "max_length")
         await self._ask(
             "create_queue", lambda link: link.declare_queue(declaration, must_match=True)
         )
@@ -234,15 +235,14 @@ class WireBroker(Generic[OptionsT]):
         await self._ask("delete_queue", lambda link: link.delete_queue(name))
 
     def _routing_keys(self, keys: Sequence[str]) -> tuple[str, ...]:
-        found = sorted_routing_keys(keys)
-        if found:
-            self._require_routing()
+        if found := sorted_routing_keys(keys):
+            self._require(Guarantee.DIRECT_ROUTING, "routing")
         return found
 
-    def _require_routing(self) -> None:
-        if Guarantee.DIRECT_ROUTING not in self.guarantees:
-            message = f"the message broker engine {self._engine!r} has no exchanges of kind direct"
-            raise NotSupportedError(message, feature="routing")
+    def _require(self, guarantee: Guarantee, feature: str) -> None:
+        if guarantee not in self.guarantees:
+            message = f"the message broker engine {self._engine!r} has no {feature}: {guarantee}"
+            raise NotSupportedError(message, feature=feature)
 
     async def _ask(
         self, operation: str, ask: Callable[[ConsumingLink], Awaitable[ResultT]]

@@ -43,6 +43,10 @@ class Guarantee(enum.StrEnum):
     """A ``mandatory`` message raises UnroutableError if, and only if, no queue took it."""
     DIRECT_ROUTING = "direct_routing"
     """Exchanges of kind ``direct`` pass a message to the queues bound with its routing key alone."""
+    BOUNDED_QUEUES = "bounded_queues"
+    """``max_length`` is kept; elsewhere it is refused with NotSupportedError."""
+    DETECTED_LOSSES = "detected_losses"
+    """Messages that a queue of a fanout exchange lost while it goes on are a Gap."""
 
     LINEARIZABLE_READS = "linearizable_reads"
     """A read sees every write that anybody was told of before the read began."""

@@ -74,7 +74,8 @@ class Queues(Protocol):
         :raises ExchangeNotFoundError: there is no such exchange, or no such dead letter exchange.
         :raises DeclarationConflictError: it is on another exchange, or has other options; the
             message names which.
-        :raises NotSupportedError: routing keys without DIRECT_ROUTING, feature ``routing``.
+        :raises NotSupportedError: routing keys without DIRECT_ROUTING, feature ``routing``; a
+            ``max_length`` without BOUNDED_QUEUES, feature ``max_length``.
         """
         ...
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, TypeVarTuple, overload
 
 from asyncbackends.coercion import changed_options
+from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import (
     BackendError,
     ConfigurationError,
@@ -26,7 +27,6 @@ from asyncbackends.protocols.values import ALL_FIELDS, Fence, FieldNames, WriteR
 from asyncbackends.schema import Schema
 from asyncbackends.sql.assuming import Indexed
 from asyncbackends.sql.deadlines import Deadline, Deadlines, Late
-from asyncbackends.sql.endpoints import parsed_endpoint
 from asyncbackends.sql.following import Following
 from asyncbackends.sql.grouping import Grouping
 from asyncbackends.sql.guarantees import SQL_GUARANTEES

@@ -3,7 +3,16 @@
 import sys
 from importlib import import_module
 
-BENCHMARKS = ("memory", "sqlite", "postgres", "mysql", "broker", "coordination")
+BENCHMARKS = (
+    "memory",
+    "sqlite",
+    "postgres",
+    "mysql",
+    "broker",
+    "rabbitmq",
+    "nats",
+    "coordination",
+)
 
 
 def main(names: list[str]) -> int:

@@ -112,7 +112,7 @@ def test_check_tries_every_kind(run: Run, all_memory_conf: Path) -> None:
         "message broker",
         "coordination service",
     ]
-    assert "message broker guarantees: direct_routing" in done.out
+    assert "message broker guarantees: bounded_queues" in done.out
     assert "coordination service session: 5 s granted" in done.out
     for kind in ("config database", "message broker", "coordination service"):
         assert f"other processes never see this {kind}" in done.out

@@ -7,6 +7,7 @@ import pytest
 import uvloop
 
 from tests.conformance.proofs import promises_of
+from tests.conformance.shortened import is_left_out
 
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -23,6 +24,19 @@ def pytest_asyncio_loop_factories(
     """Give the loop that the attribute ``event_loop`` of the class names."""
     name = getattr(getattr(item, "cls", None), "event_loop", "asyncio")
     return {name: LOOPS[name]}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only the full length runs, before anybody notes that it was left out."""
+    whole = len(items)
+    items[:] = [item for item in items if not is_left_out(item)]
+    if len(items) < whole:
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(
+                f"{whole - len(items)} tests of second drivers and loops: left to --length soak"
+            )
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

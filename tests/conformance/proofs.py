@@ -139,6 +139,9 @@ BY_TEST: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "test_watch_outlives_its_session": ("coordination.gap-is-told",),
     },
     "message_broker": {
+        "test_bounded_queues": ("broker.guarantee-bounded-queues",),
+        "test_consumer_killed_with_messages_in_hand": ("broker.guarantee-redelivers-unacked",),
+        "test_detected_losses": ("broker.guarantee-detected-losses",),
         "test_direct_routing": ("broker.guarantee-direct-routing",),
         "test_every_gap_is_told": ("broker.gap-is-told",),
         "test_exact_delivery_count": ("broker.guarantee-exact-delivery-count",),
@@ -158,6 +161,8 @@ BY_TEST: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "test_redelivers_unacked": ("broker.guarantee-redelivers-unacked",),
         "test_restart_keeps_what_is_durable": ("broker.no-confirmed-message-is-lost",),
         "test_server_dedupe": ("broker.guarantee-server-dedupe",),
+        "test_shared_between_processes": ("broker.guarantee-shared-between-processes",),
+        "test_survives_process_kill": ("broker.guarantee-survives-process-kill",),
     },
     "recipes": {
         "test_body_is_ended_before_another_can_be_granted_anything": (

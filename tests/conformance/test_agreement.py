@@ -12,6 +12,7 @@ from asyncbackends.testing.machine import ConfigDatabaseAgreement
 EXAMPLES = {"ci": 25, "soak": 1000}
 
 
+@pytest.mark.timeout(600)
 class Agreement(ConfigDatabaseAgreement):
     """As long as the run has time for."""
 

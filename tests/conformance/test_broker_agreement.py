@@ -14,6 +14,7 @@ from asyncbackends_memory import broker_faults
 EXAMPLES = {"ci": 20, "soak": 1000}
 
 
+@pytest.mark.timeout(600)
 class TestMemoryBrokerAgreesWithTheModel(MessageBrokerAgreement):
     engine = "memory"
 

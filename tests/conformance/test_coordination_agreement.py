@@ -10,6 +10,7 @@ from asyncbackends.testing.coordination_machine import CoordinationAgreement
 EXAMPLES = {"ci": 60, "soak": 1000}
 
 
+@pytest.mark.timeout(600)
 class TestMemoryAgreesWithADict(CoordinationAgreement):
     engine = "memory"
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import pytest
 
 from asyncbackends.testing import ConfigDatabaseConformance
+from tests.conformance.shortened import shortened
 from tests.servers.mysql_namespaces import MysqlNamespaces
 from tests.servers.running import Servers
 
@@ -25,10 +26,12 @@ class MysqlConformance(ConfigDatabaseConformance):
             yield servers.get("mysql").settings(driver=self.driver, namespace=namespace)
 
 
+@shortened("default")
 class TestMysqlOnAiomysql(MysqlConformance):
     driver = "aiomysql"
 
 
+@shortened("newest")
 class TestMysqlOnAsyncmy(MysqlConformance):
     driver = "asyncmy"
     event_loop = "uvloop"

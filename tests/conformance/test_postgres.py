@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from asyncbackends.testing import ConfigDatabaseConformance
+from tests.conformance.shortened import shortened
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
 from tests.servers.postgres_namespaces import PostgresNamespaces
@@ -33,6 +34,7 @@ class TestPostgres(ConfigDatabaseConformance):
         return servers.get("postgres").settings(namespace=namespaces.one())
 
 
+@shortened("default", "newest")
 class TestPostgresBehindPgBouncer(ConfigDatabaseConformance):
     engine = "postgres"
     event_loop = "uvloop"

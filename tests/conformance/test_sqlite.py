@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from asyncbackends.testing import ConfigDatabaseConformance
+from tests.conformance.shortened import shortened
 
 
 class TestSqlite(ConfigDatabaseConformance):
@@ -15,6 +16,7 @@ class TestSqlite(ConfigDatabaseConformance):
         return {"engine": "sqlite", "endpoints": str(tmp_path / "site.db")}
 
 
+@shortened("default", "newest")
 class TestSqliteInMemory(ConfigDatabaseConformance):
     engine = "sqlite"
     clients_share = False

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from asyncbackends.testing import ConfigDatabaseConformance
+from tests.conformance.shortened import shortened
 
 
+@shortened("default", "newest")
 class TestSqliteOnUvloop(ConfigDatabaseConformance):
     engine = "sqlite"
     event_loop = "uvloop"

@@ -5,8 +5,11 @@ from functools import partial
 
 import pytest
 
+from tests.faults.broker_runs import BrokerTrials
+from tests.faults.broker_trials import RunBrokerTrial
 from tests.faults.database_runs import Trials
 from tests.faults.database_trials import RunTrial
+from tests.faults.runs import collected
 from tests.servers.running import Servers
 
 
@@ -21,12 +24,26 @@ def trials(servers: Servers, length: str) -> Generator[Trials]:
 @pytest.fixture
 def run_trial(request: pytest.FixtureRequest, trials: Trials, driver: str) -> RunTrial:
     """Run a scenario for this test's driver, beside those of the same test that were collected."""
-    among = [
-        str(item.callspec.params["driver"])
-        for item in request.session.items
-        if isinstance(item, pytest.Function)
-        and item.originalname == request.node.originalname
-        and item.path == request.node.path
-        and hasattr(item, "callspec")
-    ]
-    return partial(trials.outcome, driver=driver, among=among)
+    return partial(trials.outcome, subject=driver, among=collected(request, "driver"))
+
+
+@pytest.fixture(scope="session")
+def broker_trials(servers: Servers, length: str) -> Generator[BrokerTrials]:
+    """Servers of brokers, one for each engine, and what came of the scenarios on them."""
+    trials = BrokerTrials(servers, length)
+    yield trials
+    trials.close()
+
+
+@pytest.fixture
+def run_broker_trial(
+    request: pytest.FixtureRequest, broker_trials: BrokerTrials, engine: str
+) -> RunBrokerTrial:
+    """Run a scenario for this test's engine, beside those of the same test that were collected."""
+    return partial(broker_trials.outcome, subject=engine, among=collected(request, "engine"))
+
+
+@pytest.fixture
+def run_alone(broker_trials: BrokerTrials, engine: str) -> RunBrokerTrial:
+    """Run a scenario for this test's engine, beside nothing: it is much work, or counts tasks."""
+    return partial(broker_trials.outcome, subject=engine, among=[engine])

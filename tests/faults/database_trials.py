@@ -19,8 +19,8 @@ from asyncbackends import (
 )
 from asyncbackends.errors import BackendError
 from asyncbackends.opening import Opener
-from tests.faults.database_fleet import Fleet, revive
 from tests.faults.database_products import PRODUCTS, ProductSql
+from tests.faults.fleet import Fleet, revive
 from tests.servers.server import DatabaseServer
 
 __all__ = (
@@ -79,7 +79,7 @@ class Trial:
     name: str
     driver: str
     server: DatabaseServer
-    fleet: Fleet
+    fleet: Fleet[DatabaseServer]
     length: str
     secrets: set[str] = field(default_factory=set[str])
 
@@ -185,6 +185,10 @@ class Trial:
     async def connected_to_nobody(self) -> bool:
         """Say whether the server sees no connection of ours."""
         return await self.connections() == 0
+
+    async def finish(self) -> None:
+        """See that nothing is left on the server."""
+        await self.settled(self.connected_to_nobody, "connections are left on the server")
 
     async def end_connections(self) -> None:
         """End them on the server, as an administrator does."""

@@ -56,6 +56,10 @@ async def test_restarts_lose_no_confirmed_message_and_keep_the_order(
     restart_at = {messages * 3 // 10, messages * 6 // 10}
     confirmed = 0
 
+    def restart() -> None:
+        faults.restart()
+        faults.release_confirms()
+
     async def publish(broker: MessageBroker, window: asyncio.Semaphore, number: int) -> None:
         nonlocal confirmed
         await broker.publish(body, exchange="events", message_id=f"m-{number}")
@@ -63,8 +67,8 @@ async def test_restarts_lose_no_confirmed_message_and_keep_the_order(
         confirmed += 1
         if confirmed in restart_at:
             # Stored, and the confirms go down with the broker.
-            faults.lose_confirms(20)
-            asyncio.get_running_loop().call_later(0.02, faults.restart)
+            faults.hold_confirms()
+            asyncio.get_running_loop().call_later(0.02, restart)
 
     async with open_message_broker(engine="memory", endpoints="restarts") as broker:
         await broker.create_exchange("events")

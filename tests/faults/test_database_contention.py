@@ -10,9 +10,9 @@ import pytest
 from asyncbackends import ConfigDatabase
 from asyncbackends.errors import OperationTimeoutError
 from asyncbackends.recipes import update_with
-from tests.faults.database_fleet import end
 from tests.faults.database_load import OUTAGE
 from tests.faults.database_trials import RunTrial, Trial, each_driver
+from tests.faults.fleet import end
 from tests.servers.server import DATABASE
 
 TIMEOUT = 1.0

@@ -21,8 +21,8 @@ from asyncbackends.errors import (
     OperationTimeoutError,
     ResourceExhaustedError,
 )
-from tests.faults.database_fleet import end
 from tests.faults.database_trials import RunTrial, Trial, each_driver
+from tests.faults.fleet import end
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
 from tests.servers.server import DATABASE, DatabaseServer
@@ -83,8 +83,9 @@ async def password_is_changed(trial: Trial) -> str:
         there = await create(db)
         await trial.sql(product.new_password.format(password=WRONG))
         try:
-            await trial.end_connections()
+            # It may be noticed, and the login tried, before all of them have ended.
             logins = proxy.accepted
+            await trial.end_connections()
             endings = await asyncio.gather(
                 *(trial.ending(db.object_get("network", there)) for _ in range(20)),
                 trial.ending(create(db)),

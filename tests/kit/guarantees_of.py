@@ -23,6 +23,8 @@ _BROKER = frozenset(
         Guarantee.EXACT_DELIVERY_COUNT,
         Guarantee.MANDATORY_EXACT,
         Guarantee.DIRECT_ROUTING,
+        Guarantee.BOUNDED_QUEUES,
+        Guarantee.DETECTED_LOSSES,
     }
 )
 

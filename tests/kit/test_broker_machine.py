@@ -23,7 +23,7 @@ def quiet_logs() -> Generator[None]:
     logging.disable(logging.NOTSET)
 
 
-def run(engine: str, examples: int = 30) -> None:
+def run(engine: str, examples: int = 100) -> None:
     name = f"tests.kit.wrong_brokers:{engine}"
     machine: Any = lambda: MessageBrokerMachine(  # a factory will do
         {"engine": name, "endpoints": str(uuid4())},

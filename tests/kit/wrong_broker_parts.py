@@ -31,22 +31,22 @@ from asyncbackends.protocols.values import Gap
 
 class SendsUnconfirmedLast(Outbox):
     def detach(self) -> None:
-        waiting, in_flight = [*self._waiting], [*self._in_flight.values()]
+        waiting, in_flight = [*self._waiting], [*self.in_flight.values()]
         super().detach()
         self._waiting = deque([*waiting, *in_flight])
 
 
 class ForgetsInFlight(Outbox):
     def detach(self) -> None:
-        for entry in [*self._in_flight.values()]:
+        for entry in [*self.in_flight.values()]:
             self._finish(entry, None)
-        self._in_flight.clear()
+        self.in_flight.clear()
         super().detach()
 
 
 class RenamesInFlight(Outbox):
     def detach(self) -> None:
-        for entry in self._in_flight.values():
+        for entry in self.in_flight.values():
             message_id = f"{entry.message.message_id}-again"
             entry.message = msgspec.structs.replace(entry.message, message_id=message_id)
         super().detach()
@@ -90,9 +90,9 @@ class HasNoFailures(Outbox):
 
 class RefusesAllInFlight(Outbox):
     def search_culprit(self, error: BackendError) -> None:
-        for entry in [*self._in_flight.values()]:
+        for entry in [*self.in_flight.values()]:
             self._finish(entry, PublishRejectedError("one of them was it"))
-        self._in_flight.clear()
+        self.in_flight.clear()
 
 
 class StripsDeath(Outbox):

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,14 @@ class Certificates:
         """A right server certificate, of the other authority."""
         self.client = self._identity("client", authority)
         self.unknown_client = self._identity("unknown-client", stranger)
+
+    def trusting_context(self) -> ssl.SSLContext:
+        """Give what takes any server: whether its certificate is the right one is for tests."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.load_cert_chain(self.client.certificate, self.client.key)
+        return context
 
     def _identity(
         self,

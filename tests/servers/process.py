@@ -92,7 +92,8 @@ def ordinary_account(*preferred: str) -> Account:
 
 def free_port() -> int:
     """Give a loopback port that nobody has."""
-    for port in random.sample(PORTS, 200):
+    # Not the chance that tests have in hand: each run would begin at the same ports.
+    for port in random.SystemRandom().sample(PORTS, 200):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
@@ -177,6 +178,10 @@ class Process:
             _end(self._freeze())
         self._popen.wait()
         self._popen = None
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Tell the process that was started, and not its children."""
+        self._running().send_signal(number)
 
     def freeze(self) -> None:
         """Stop it as it stands: it keeps its connections and answers nothing."""

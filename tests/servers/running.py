@@ -17,6 +17,8 @@ from tests.servers.mysql import MySql
 from tests.servers.nats import Nats
 from tests.servers.postgres import Postgres
 from tests.servers.process import ordinary_account, remove
+from tests.servers.rabbitmq import RabbitMq
+from tests.servers.rabbitmq_newest import RabbitMqNewest
 from tests.servers.server import DatabaseServer, Server
 from tests.servers.sid import CannotInstallError
 
@@ -26,9 +28,10 @@ PRODUCTS: Mapping[str, type[Server]] = {
     "postgres": Postgres,
     "mysql": MariaDb,
     "mariadb": MariaDb,
+    "rabbitmq": RabbitMq,
     "nats": Nats,
 }
-NEWEST: Mapping[str, type[Server]] = {**PRODUCTS, "mysql": MySql}
+NEWEST: Mapping[str, type[Server]] = {**PRODUCTS, "mysql": MySql, "rabbitmq": RabbitMqNewest}
 PREFIX = "asyncbackends-servers-"
 OWNER = "owner"
 
@@ -88,6 +91,10 @@ class Servers:
     @overload
     def get(self, name: Literal["postgres", "mysql", "mariadb"]) -> DatabaseServer: ...
     @overload
+    def get(self, name: Literal["rabbitmq"]) -> RabbitMq: ...
+    @overload
+    def get(self, name: Literal["nats"]) -> Nats: ...
+    @overload
     def get(self, name: str) -> Server: ...
     def get(self, name: str) -> Server:
         """Give the run's server, started at the first call; nobody may break or stop it.
@@ -109,6 +116,10 @@ class Servers:
     def fresh(
         self, name: Literal["postgres", "mysql", "mariadb"], **arguments: Any
     ) -> DatabaseServer: ...
+    @overload
+    def fresh(self, name: Literal["rabbitmq"], **arguments: Any) -> RabbitMq: ...
+    @overload
+    def fresh(self, name: Literal["nats"], **arguments: Any) -> Nats: ...
     @overload
     def fresh(self, name: str, **arguments: Any) -> Server: ...
     def fresh(self, name: str, **arguments: Any) -> Server:

@@ -16,7 +16,7 @@ from tests.servers.running import PREFIX, Servers
 from tests.servers.server import HOST, DatabaseServer
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("postgres", "mysql", "nats")
+NAMES = ("postgres", "mysql", "rabbitmq", "nats")
 
 
 @pytest.fixture
@@ -37,6 +37,8 @@ def answers(port: int, *, patience: float = 0.5) -> bool:
             return False
 
 
+# RabbitMQ is started three times, which takes a busy machine half a minute.
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_server_breaks_and_comes_back_as_told(servers: Servers, name: str) -> None:
     with servers.fresh(name) as server:
@@ -89,7 +91,7 @@ def test_a_server_does_not_run_as_root(servers: Servers, name: str) -> None:
 
 
 def test_secrets_are_in_no_process_list(servers: Servers) -> None:
-    for name in ("postgres", "mysql"):
+    for name in ("postgres", "mysql", "rabbitmq"):
         server = servers.get(name)
         assert server.password not in " ".join(psutil.Process(server.process.pid).cmdline())
         assert server.password not in repr(server)

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from asyncbackends import owner as owner_module
-from asyncbackends.errors import BackendClosedError
+from asyncbackends.errors import AuthenticationFailedError, BackendClosedError
 from asyncbackends.owner import Owner
 
 
@@ -148,6 +148,28 @@ async def test_failure_in_the_background_ends_the_backend(background: Background
     assert owner.failure is refusal.value.__cause__
     await owner.stop(0)
     assert tasks() == before
+
+
+async def test_failures_at_once_are_one(background: Background) -> None:
+    """Both links hear that the password was changed."""
+    owner = background.owner
+
+    async def opening() -> None:
+        assert owner.group is not None
+        for _ in range(2):
+            owner.group.start_soon(failing)
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise AuthenticationFailedError("the password is wrong")
+
+    await owner.start(opening, background.closing)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    with pytest.raises(BackendClosedError, match="failed: the password is wrong") as refusal:
+        owner.check()
+    assert isinstance(refusal.value.__cause__, AuthenticationFailedError)
+    await owner.stop(0)
 
 
 async def test_cancelled_stop_ends_all_the_same(background: Background) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from asyncbackends.broker.declaring import QueueRecord
 from asyncbackends.broker.wire import OutgoingMessage, QueueDeclaration
 from asyncbackends.clock import Clock, Timer
 from asyncbackends_memory.messaging.turns import Turns
@@ -47,6 +48,7 @@ class Queue:
         expire: "Callable[[Queue], None]",
     ) -> None:
         self.name = declaration.name
+        self.record = QueueRecord.of(declaration)
         self.exchange = declaration.exchange
         self.options = declaration.options
         self.limited = declaration.options.max_length is not None

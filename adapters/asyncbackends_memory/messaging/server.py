@@ -2,16 +2,15 @@
 
 from typing import Protocol
 
+from asyncbackends.broker.declaring import conflict, missing_exchange
 from asyncbackends.broker.wire import DeclaredQueue, OutgoingMessage, QueueDeclaration
 from asyncbackends.clock import Clock
 from asyncbackends.errors import (
     BackendError,
     ConnectionLostError,
-    DeclarationConflictError,
-    ExchangeNotFoundError,
     QueueNotFoundError,
 )
-from asyncbackends.protocols.messages import ExchangeKind, QueueOptions
+from asyncbackends.protocols.messages import ExchangeKind
 from asyncbackends_memory.messaging.exchanges import Exchange
 from asyncbackends_memory.messaging.faults import BrokerFaults
 from asyncbackends_memory.messaging.queues import Queue
@@ -64,7 +63,9 @@ class Server:
         """Store a message, or say why not."""
         exchange = self._exchanges.get(message.exchange)
         if exchange is None:
-            return _no_exchange(message.exchange, f"; message {message.message_id} is not stored")
+            return missing_exchange(
+                message.exchange, f"; message {message.message_id} is not stored"
+            )
         return exchange.take(message, now)
 
     def has(self, message: OutgoingMessage, now: float) -> bool:
@@ -84,9 +85,9 @@ class Server:
             self._exchanges[name] = Exchange(name, kind, durable=durable)
             return
         if found.kind != kind:
-            raise _conflict("exchange", name, "kind", kind, found.kind)
+            raise conflict("exchange", name, "kind", kind, found.kind)
         if found.durable != durable:
-            raise _conflict("exchange", name, "durable", durable, found.durable)
+            raise conflict("exchange", name, "durable", durable, found.durable)
 
     def delete_exchange(self, name: str) -> None:
         """Take an exchange away with its queues."""
@@ -101,10 +102,12 @@ class Server:
         name = declaration.name
         exchange = self._exchanges.get(declaration.exchange)
         if exchange is None:
-            raise _no_exchange(declaration.exchange, f"; queue {name!r} cannot be on it")
+            raise missing_exchange(declaration.exchange, f"; queue {name!r} cannot be on it")
         dead_letter = declaration.options.dead_letter
         if must_match and dead_letter is not None and dead_letter not in self._exchanges:
-            raise _no_exchange(dead_letter, f"; queue {name!r} cannot send its dead letters there")
+            raise missing_exchange(
+                dead_letter, f"; queue {name!r} cannot send its dead letters there"
+            )
         found = self._queues.get(name)
         created = found is None
         if found is None:
@@ -112,10 +115,7 @@ class Server:
             self._queues[name] = found
             exchange.add(found)
         else:
-            if found.exchange != declaration.exchange:
-                raise _conflict("queue", name, "exchange", declaration.exchange, found.exchange)
-            if must_match:
-                _must_match(name, declaration.options, found.options)
+            found.record.check(declaration, must_match=must_match)
             found.touch()
         exchange.bind(found, declaration.routing_keys)
         return DeclaredQueue(found.options, created)
@@ -199,24 +199,3 @@ class Server:
         self._queues.clear()
         self._exchanges.clear()
         self.turns.drop()
-
-
-def _no_exchange(name: str, then: str) -> ExchangeNotFoundError:
-    return ExchangeNotFoundError(f"there is no exchange {name!r}{then}")
-
-
-def _conflict(
-    what: str, name: str, option: str, expected: object, actual: object
-) -> DeclarationConflictError:
-    message = (
-        f"{what} {name!r} is there with {option} = {actual!r}, not {expected!r}; "
-        f"delete it first, or declare it as it is"
-    )
-    return DeclarationConflictError(message, name=name, expected=expected, actual=actual)
-
-
-def _must_match(name: str, expected: QueueOptions, actual: QueueOptions) -> None:
-    for option in QueueOptions.__struct_fields__:
-        wanted, there = getattr(expected, option), getattr(actual, option)
-        if wanted != there:
-            raise _conflict("queue", name, option, wanted, there)

@@ -155,7 +155,7 @@ class ArgumentsConformance(BrokerFixtures):
         with pytest.raises(InvalidRequestError, match=next(iter(options))):
             await broker.create_queue(exchange, queue, options=QueueOptions(**options))
         # It was not made: other options are not in conflict.
-        await broker.create_queue(exchange, queue, options=QueueOptions(max_length=7))
+        await broker.create_queue(exchange, queue, options=QueueOptions(max_deliveries=7))
 
     @pytest.mark.parametrize("options", SUBSCRIBE_OPTIONS, ids=str)
     async def test_wrong_subscribe_options(

@@ -4,7 +4,11 @@ from typing import Any
 
 import pytest
 
-from asyncbackends.errors import DeclarationConflictError, ExchangeNotFoundError
+from asyncbackends.errors import (
+    DeclarationConflictError,
+    ExchangeNotFoundError,
+    NotSupportedError,
+)
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.protocols.message_broker import MessageBroker
 from asyncbackends.protocols.messages import QueueOptions
@@ -101,7 +105,7 @@ class DeclarationsConformance(BrokerFixtures):
         queue: str,
         harness: Harness,
     ) -> None:
-        options = QueueOptions(max_length=5, message_ttl=60.0)
+        options = QueueOptions(max_deliveries=5, message_ttl=60.0)
         await broker.create_queue(exchange, queue, options=options)
         await publish_numbers(broker, exchange, [1])
         await broker.create_queue(exchange, queue, options=options)
@@ -120,6 +124,10 @@ class DeclarationsConformance(BrokerFixtures):
     ) -> None:
         value: Any = OTHERWISE[option] if option in OTHERWISE else await make_exchange("graves")
         plain, special = QueueOptions(), QueueOptions(**{option: value})
+        if option == "max_length" and Guarantee.BOUNDED_QUEUES not in broker.guarantees:
+            with pytest.raises(NotSupportedError):
+                await broker.create_queue(exchange, "bounded", options=special)
+            return
         for there, asked in ((plain, special), (special, plain)):
             queue = fresh_name("queue")
             await broker.create_queue(exchange, queue, options=there)
@@ -177,7 +185,7 @@ class DeclarationsConformance(BrokerFixtures):
             pass
         await broker.create_queue(exchange, queue, options=QueueOptions())
         with pytest.raises(DeclarationConflictError):
-            await broker.create_queue(exchange, queue, options=QueueOptions(max_length=5))
+            await broker.create_queue(exchange, queue, options=QueueOptions(max_deliveries=5))
 
     async def test_deleted_queue_is_gone_with_its_messages(
         self,
@@ -187,7 +195,7 @@ class DeclarationsConformance(BrokerFixtures):
         queue: str,
         harness: Harness,
     ) -> None:
-        await broker.create_queue(exchange, queue, options=QueueOptions(max_length=5))
+        await broker.create_queue(exchange, queue, options=QueueOptions(max_deliveries=5))
         await publish_numbers(broker, exchange, range(3))
         await other.delete_queue(queue)
         for client in (broker, other):
@@ -206,7 +214,7 @@ class DeclarationsConformance(BrokerFixtures):
         queue: str,
         harness: Harness,
     ) -> None:
-        await broker.create_queue(exchange, queue, options=QueueOptions(max_length=5))
+        await broker.create_queue(exchange, queue, options=QueueOptions(max_deliveries=5))
         await publish_numbers(broker, exchange, range(3))
         await other.delete_exchange(exchange)
         for client in (broker, other):

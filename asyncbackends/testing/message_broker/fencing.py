@@ -132,6 +132,7 @@ class FencingConformance(BrokerFaultFixtures):
             faults.drop_in_settle(4)
             for delivery in first:
                 await delivery.ack()
+            await harness.sleep(0.1)
             await publish_numbers(broker, exchange, [10])
             again: list[int] = []
             while 10 not in again:

@@ -7,14 +7,23 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from asyncbackends.errors import BackendError
+from asyncbackends.errors import BackendError, NotSupportedError
 from asyncbackends.opening import open_message_broker
+from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.protocols.message_broker import MessageBroker
+from asyncbackends.protocols.messages import QueueOptions
 from asyncbackends.testing.harness import AsyncioHarness, Harness
 from asyncbackends.testing.message_broker.link_faults import LinkFaults
 from asyncbackends.testing.message_broker.sample import fresh_name
 
-__all__ = ("BrokerFaultFixtures", "BrokerFixtures", "MakeBroker", "MakeExchange", "OpenBroker")
+__all__ = (
+    "BrokerFaultFixtures",
+    "BrokerFixtures",
+    "MakeBroker",
+    "MakeExchange",
+    "MakeLimited",
+    "OpenBroker",
+)
 
 OpenBroker = Callable[..., AbstractAsyncContextManager[MessageBroker]]
 """Takes options over those of ``settings``."""
@@ -24,6 +33,10 @@ MakeBroker = Callable[..., MessageBroker]
 
 MakeExchange = Callable[..., Awaitable[str]]
 """Takes what ``create_exchange`` takes beside the name, which it gives."""
+
+
+MakeLimited = Callable[[QueueOptions], Awaitable[bool]]
+"""Takes the options of the queue of the test."""
 
 
 @pytest.mark.asyncio
@@ -105,6 +118,23 @@ class BrokerFixtures:
     def queue(self) -> str:
         """Give the name of a queue that is not there yet."""
         return fresh_name("queue")
+
+    @pytest.fixture
+    def limited(self, broker: MessageBroker, exchange: str, queue: str) -> MakeLimited:
+        """Give what makes the queue; False: the engine has refused a length, as it declares."""
+
+        async def limited(options: QueueOptions) -> bool:
+            if Guarantee.BOUNDED_QUEUES in broker.guarantees:
+                await broker.create_queue(exchange, queue, options=options)
+                return True
+            with pytest.raises(NotSupportedError) as refusal:
+                await broker.create_queue(exchange, queue, options=options)
+            assert refusal.value.feature == "max_length"
+            # It was not made: other options are not in conflict.
+            await broker.create_queue(exchange, queue, options=QueueOptions(max_deliveries=5))
+            return False
+
+        return limited
 
 
 class BrokerFaultFixtures(BrokerFixtures):

@@ -148,7 +148,7 @@ class OutagesConformance(BrokerFaultFixtures):
         harness: Harness,
         faults: LinkFaults,
     ) -> None:
-        async with open_broker(operation_timeout=0.1) as client:
+        async with open_broker(operation_timeout=0.5) as client:
             faults.drop_connection()
             assert await harness.eventually(as_condition(lambda: client.state is DOWN))
             for call in (

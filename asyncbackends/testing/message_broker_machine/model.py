@@ -31,7 +31,7 @@ class ModelMessage(msgspec.Struct):
     in_hand: bool = False
     """Somebody has it and has not settled it."""
     may_repeat: bool = False
-    """It may be stored twice: its confirm was lost on a broker without SERVER_DEDUPE."""
+    """It may be stored twice: an answer may have been lost on a broker without SERVER_DEDUPE."""
     death: tuple[DeathReason, str, str] | None = None
     """Why, with which text, and in which queue it died, of a dead letter."""
 
@@ -141,6 +141,18 @@ class ModelBroker:
                 letter.death, letter.unseen = (DeathReason.DELIVERY_LIMIT, "", name), UNKNOWN
                 self.deleted[letter.id] = letter
 
+    def note(self, queue_name: str, message_id: str, word: str) -> None:
+        """Settle a message by a word, as a consumer does."""
+        queue = self.queues[queue_name]
+        if (message := queue.messages.get(message_id)) is None:
+            return  # its repetition was settled
+        if word == "ack":
+            queue.settle(message)
+        elif word == "nack":
+            message.in_hand = False
+        else:
+            self.bury(queue, message, DeathReason.REJECTED, word)
+
     def bury(
         self, queue: ModelQueue, message: ModelMessage, reason: DeathReason, text: str
     ) -> None:
@@ -152,6 +164,8 @@ class ModelBroker:
         for grave in self.queues_of(graves):
             copy = ModelMessage(f"{message.id}:{queue.name}", message.number)
             copy.death = (reason, text, queue.name)
+            # It is stored, then what died is acked: a link may be lost in between.
+            copy.may_repeat = not self.dedupes
             if reason is DeathReason.DELIVERY_LIMIT:
                 # It is not told when, so it may have been delivered unseen since.
                 copy.unseen = UNKNOWN

@@ -35,7 +35,7 @@ QUEUES: Mapping[str, tuple[str, QueueOptions]] = {
     "dying": (FANOUT, QueueOptions(dead_letter=GRAVES)),
     "keyed": (DIRECT, QueueOptions()),
     "keyed-too": (DIRECT, QueueOptions(dead_letter=GRAVES)),
-    "rejecting": (SHORT, QueueOptions(max_length=3)),
+    "rejecting": (SHORT, QueueOptions(max_length=3, queue_type="classic")),
     "dropping": (SHORT, QueueOptions(max_length=3, overflow="drop_oldest")),
 }
 KEYS = ("a", "b")

@@ -33,7 +33,7 @@ class RpcLifecycleConformance(RpcFixtures):
         else:
             pytest.fail("the call did not end")
         assert await client.call("echo", {"value": 1}) == 1
-        assert await harness.eventually(as_condition(lambda: harness.running() == before))
+        assert await harness.eventually(as_condition(lambda: harness.running() <= before))
 
     async def test_cancelled_client_leaves_nothing(
         self, client: RpcClient, other: MessageBroker, topic: str, harness: Harness
@@ -46,7 +46,7 @@ class RpcLifecycleConformance(RpcFixtures):
 
         for suspension in range(1, MOST_SUSPENSIONS):
             completed = await harness.cancel_at(called(), suspension)
-            assert await harness.eventually(as_condition(lambda: harness.running() == before))
+            assert await harness.eventually(as_condition(lambda: harness.running() <= before))
             if completed:
                 break
         else:
@@ -66,7 +66,7 @@ class RpcLifecycleConformance(RpcFixtures):
 
             for suspension in range(1, MOST_SUSPENSIONS):
                 completed = await harness.cancel_at(served(), suspension)
-                assert await harness.eventually(as_condition(lambda: harness.running() == before))
+                assert await harness.eventually(as_condition(lambda: harness.running() <= before))
                 if completed:
                     break
             else:
@@ -83,7 +83,7 @@ class RpcLifecycleConformance(RpcFixtures):
         async with service.server(broker, topic, server="s"), RpcClient(other, topic) as client:
             await harness.gather(*(client.call("work", {"seconds": 0.01}) for _ in range(50)))
             await client.fanout("work", {"seconds": 0.01})
-        assert await harness.eventually(as_condition(lambda: harness.running() == before))
+        assert await harness.eventually(as_condition(lambda: harness.running() <= before))
 
     async def test_ends_of_the_blocks_in_different_tasks(
         self, broker: MessageBroker, other: MessageBroker, topic: str, harness: Harness

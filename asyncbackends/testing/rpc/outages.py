@@ -3,6 +3,7 @@
 import pytest
 
 from asyncbackends.errors import BackendClosedError, OperationTimeoutError
+from asyncbackends.protocols.backend import ConnectionState
 from asyncbackends.protocols.message_broker import MessageBroker
 from asyncbackends.rpc import RpcClient
 from asyncbackends.testing.harness import Harness
@@ -41,9 +42,16 @@ class RpcOutagesConformance(RpcFixtures, BrokerFaultFixtures):
             assert await calling.result() == "one"
 
     async def test_call_that_was_never_sent(
-        self, client: RpcClient, service: Service, faults: LinkFaults, harness: Harness
+        self,
+        client: RpcClient,
+        other: MessageBroker,
+        service: Service,
+        faults: LinkFaults,
+        harness: Harness,
     ) -> None:
         faults.drop_connection()
+        down = ConnectionState.DISCONNECTED
+        assert await harness.eventually(as_condition(lambda: other.state is down))
         with pytest.raises(OperationTimeoutError) as caught:
             await client.call("who", timeout=0.2)
         assert not caught.value.maybe_applied

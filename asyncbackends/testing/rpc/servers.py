@@ -131,7 +131,7 @@ class RpcServersConformance(RpcFixtures):
             await harness.gather(*calls, *(_fanned_out(client) for _ in range(5)))
             done = as_condition(lambda: len(service.executed) == 35)
             assert await harness.eventually(done)
-            assert server.running == 0
+            assert await harness.eventually(as_condition(lambda: server.running == 0))
         assert service.most_busy == 3
 
     async def test_handler_is_told_of_its_request(

@@ -2,8 +2,8 @@
 
 import pytest
 
+from asyncbackends.endpoints import Endpoint, parsed_endpoint
 from asyncbackends.errors import ConfigurationError
-from asyncbackends.sql.endpoints import Endpoint, parsed_endpoint
 
 
 @pytest.mark.parametrize(

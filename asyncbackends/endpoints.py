@@ -1,10 +1,11 @@
 """Where a server listens. Pure."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from asyncbackends.errors import ConfigurationError
 
-__all__ = ("Endpoint", "parsed_endpoint")
+__all__ = ("Endpoint", "check_ports", "parsed_endpoint")
 
 HIGHEST_PORT = 65535
 
@@ -46,6 +47,20 @@ def parsed_endpoint(text: str, default_port: int) -> Endpoint:
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= HIGHEST_PORT):
         raise _malformed(text, f"a port is a number from 1 to {HIGHEST_PORT}")
     return Endpoint(host, int(port))
+
+
+def check_ports(endpoints: Sequence[str], default_port: int, server: str) -> None:
+    """See that these are endpoints of a server that listens on no socket of its machine.
+
+    :raises ConfigurationError: one is a path, or none at all.
+    """
+    if not endpoints:
+        message = f"{server} needs endpoints: host[:port], more of them with commas between"
+        raise ConfigurationError(message)
+    for endpoint in endpoints:
+        if parsed_endpoint(endpoint, default_port).socket is not None:
+            message = f"the endpoint {endpoint!r} is a path, and {server} listens on ports alone"
+            raise ConfigurationError(message)
 
 
 def _malformed(text: str, reason: str) -> ConfigurationError:

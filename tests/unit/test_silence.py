@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from asyncbackends.sql.silence import give_up_when_silent
+from asyncbackends.silence import give_up_when_silent
 
 
 async def test_socket_is_told_when_to_give_up() -> None:

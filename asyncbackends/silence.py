@@ -14,8 +14,14 @@ QUESTIONS: Final = 3
 """So many are left unanswered before an idle connection is given up."""
 
 
-def give_up_when_silent(transport: asyncio.BaseTransport, seconds: float) -> None:
-    """Let a connection end when its peer's host has been silent for so long."""
+def give_up_when_silent(
+    transport: asyncio.BaseTransport, seconds: float, *, reads: bool = True
+) -> None:
+    """Let a connection end when its peer's host has been silent for so long.
+
+    :param reads: the peer reads all the time; one that may stop for a while, and is no less there
+        for that, would be given up too.
+    """
     held: Any = transport.get_extra_info("socket")
     if held is None or held.family not in {socket.AF_INET, socket.AF_INET6}:
         return
@@ -25,7 +31,7 @@ def give_up_when_silent(transport: asyncio.BaseTransport, seconds: float) -> Non
         ("TCP_KEEPIDLE", interval),
         ("TCP_KEEPINTVL", interval),
         ("TCP_KEEPCNT", QUESTIONS),
-        ("TCP_USER_TIMEOUT", round(seconds * 1000)),
+        ("TCP_USER_TIMEOUT", round(seconds * 1000) if reads else 0),
     ):
         option = getattr(socket, name, None)
         if option is not None:
