@@ -107,13 +107,13 @@ class Verifying:
                 if pair[1] in touched:
                     suspects.append(pair)
                 elif _relaxed_alone(*both):
-                    await self._catch(pair, touched)
+                    await self._catch(pair, touched, catch_up)
                 else:
                     self._differs(pair, *both)
         else:
             touched = feed.note()
             for pair in suspects:
-                await self._catch(pair, touched)
+                await self._catch(pair, touched, catch_up)
         feed.note_no_more()
 
     async def _unequal(self, pairs: list[Pair]) -> dict[Pair, Both]:
@@ -127,7 +127,7 @@ class Verifying:
                     found[pair] = both
         return found
 
-    async def _catch(self, pair: Pair, touched: Touched) -> None:
+    async def _catch(self, pair: Pair, touched: Touched, catch_up: CatchUp) -> None:
         """Copy an object that never rests, or whose refs were relaxed: no feed tells of that.
 
         It is right if it is as the source's was at any moment of that. Who relaxed a ref to it
@@ -146,6 +146,9 @@ class Verifying:
             content = content or digest(both[1], relaxed=False) in seen | {written}
             moved = _relaxed_by(before) ^ _relaxed_by(both[0])
             unequal = (_relaxed_by(both[0]) ^ _relaxed_by(both[1])) - moved
+            if content and not all(holder in touched for holder in unequal):
+                # What was just read of a holder may be newer than what the feed has told of it.
+                await catch_up()
             if content and all(holder in touched for holder in unequal):
                 return
             rested = digest(before) == digest(both[0])

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import pytest
 
 from asyncbackends import ConfigDatabase, open_config_database
 from asyncbackends.errors import ConfigurationError, NotFoundError
 from asyncbackends.interchange.copying_claim import TABLE
+from asyncbackends.interchange.copying_feed import Feed
 from asyncbackends.interchange.copying_verifying import Verifying
+from asyncbackends.protocols.values import Change, Gap
 from tests.data.copies import (
     EMBEDDED,
     PAIRS,
@@ -116,6 +119,33 @@ async def test_who_writes_during_a_copy_loses_nothing(
     await assert_equal(pair)
     pause = report.seconds["pause"]
     figure(f"{writers.writes} writes meanwhile, a pause of {pause:.1f} s, 0 differences")
+
+
+@embedded
+async def test_news_that_come_late_are_no_difference(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hear = Feed._hear  # pyright: ignore[reportPrivateUsage]  # to be late is the point
+    clock = asyncio.get_running_loop()
+
+    def hear_late(self: Feed, change: Change | Gap) -> None:
+        clock.call_later(0.3, hear, self, change)
+
+    async def relax(network: str) -> None:
+        """Refer to it from ever new ports, which a target that heard nothing does not have."""
+        named = {"parent_type": "project", "network_refs": [{"uuid": network}]}
+        while True:
+            port = str(uuid4())
+            await pair.source.object_create("port", port, {"fq_name": ["d: ä", "p", port], **named})
+            await pair.source.ref_relax_for_delete(port, network)
+            await asyncio.sleep(0.002)
+
+    monkeypatch.setattr(Feed, "_hear", hear_late)
+    async with asyncio.TaskGroup() as group:
+        relaxing = group.create_task(relax(uuid_of("network 3")))
+        report = await copied(*pair)
+        relaxing.cancel()
+    assert report.differences.first == []
 
 
 @embedded
