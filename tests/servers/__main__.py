@@ -17,7 +17,7 @@ from asyncbackends.registry import installed_engines
 from asyncbackends.settings import SECTIONS
 from tests.servers.installing import CannotInstallError, install, missing
 from tests.servers.process import ServerDidNotStartError
-from tests.servers.running import Servers, known_names, product_of
+from tests.servers.running import Servers, known_names, product_of, products_for
 from tests.servers.server import Server
 
 
@@ -28,7 +28,7 @@ def main() -> int:
     newest: bool = arguments.newest
     names: list[str] = [*dict.fromkeys(arguments.names or known_names())]
     try:
-        products = [product_of(name, newest=newest) for name in names]
+        products = products_for(names, newest=newest)
         if absent := missing(products):
             print(f"installing {', '.join(each.product for each in absent)}", file=sys.stderr)
         install(products)

@@ -1,12 +1,12 @@
 """The fixture ``servers``: installed before the first test, started when first asked for."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 
 import pytest
 
 from tests.engines import engine_of
 from tests.servers.installing import CannotInstallError, install
-from tests.servers.running import Servers, engines_of_a_set, product_of
+from tests.servers.running import Servers, engines_of_a_set, product_of, products_for
 from tests.servers.server import Server
 
 CANNOT = pytest.StashKey[CannotInstallError]()
@@ -28,7 +28,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     try:
-        install([*_needed(session.items, newest=_newest(session.config))])
+        install(_needed(session.items, newest=_newest(session.config)))
     except CannotInstallError as error:
         # The tests that need it fail with the command to run; the others run.
         session.config.stash[CANNOT] = error
@@ -46,7 +46,7 @@ def _newest(config: pytest.Config) -> bool:
     return bool(config.getoption("--servers") == "newest")
 
 
-def _needed(items: Iterable[pytest.Item], *, newest: bool) -> Iterable[type[Server]]:
+def _needed(items: Iterable[pytest.Item], *, newest: bool) -> Sequence[type[Server]]:
     """Give the servers of the engines that tests are about; a test of none may take any."""
     every = {*engines_of_a_set(newest=newest)}
     names: set[str] = set()
@@ -54,4 +54,4 @@ def _needed(items: Iterable[pytest.Item], *, newest: bool) -> Iterable[type[Serv
         if "servers" in getattr(item, "fixturenames", ()):
             engine = engine_of(item)
             names |= every if engine is None else every & {engine}
-    return {product_of(name, newest=newest) for name in names}
+    return products_for(sorted(names), newest=newest)

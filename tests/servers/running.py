@@ -3,7 +3,8 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from types import TracebackType
@@ -15,6 +16,7 @@ from tests.servers.certificates import Certificates
 from tests.servers.mariadb import MariaDb
 from tests.servers.mysql import MySql
 from tests.servers.nats import Nats
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgres import Postgres
 from tests.servers.process import ordinary_account, remove
 from tests.servers.rabbitmq import RabbitMq
@@ -22,7 +24,7 @@ from tests.servers.rabbitmq_newest import RabbitMqNewest
 from tests.servers.server import DatabaseServer, Server
 from tests.servers.sid import CannotInstallError
 
-__all__ = ("PRODUCTS", "Servers", "engines_of_a_set", "known_names", "product_of")
+__all__ = ("PRODUCTS", "Servers", "engines_of_a_set", "known_names", "product_of", "products_for")
 
 PRODUCTS: Mapping[str, type[Server]] = {
     "postgres": Postgres,
@@ -32,6 +34,8 @@ PRODUCTS: Mapping[str, type[Server]] = {
     "nats": Nats,
 }
 NEWEST: Mapping[str, type[Server]] = {**PRODUCTS, "mysql": MySql, "rabbitmq": RabbitMqNewest}
+BESIDE: Mapping[str, Sequence[type[Server]]] = {"postgres": (PgBouncer,)}
+"""What tests of an engine start beside its server."""
 PREFIX = "asyncbackends-servers-"
 OWNER = "owner"
 
@@ -46,6 +50,12 @@ def product_of(name: str, *, newest: bool = False) -> type[Server]:
     if name not in products:
         raise ValueError(f"unknown server {name}; known: {', '.join(products)}")
     return products[name]
+
+
+def products_for(names: Iterable[str], *, newest: bool = False) -> Sequence[type[Server]]:
+    """Give all that has to be installed for tests of these."""
+    found = [(product_of(name, newest=newest), *BESIDE.get(name, ())) for name in names]
+    return [*dict.fromkeys(chain.from_iterable(found))]
 
 
 def known_names() -> Sequence[str]:
