@@ -15,6 +15,7 @@ __all__ = (
     "Seconds",
     "Secret",
     "ServerBrokerOptions",
+    "ServerCoordinationOptions",
     "ServerDatabaseOptions",
     "ServerOptions",
 )
@@ -144,3 +145,13 @@ class CoordinationOptions(BackendOptions, frozen=True, kw_only=True):
     """Seconds without a renewal after which the service ends the session; it may grant more."""
     fence_epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     """Raise it when the service is replaced, wiped or restored: its tokens may begin anew."""
+
+
+class ServerCoordinationOptions(ServerOptions, frozen=True, kw_only=True):
+    """Options of every coordination service with a server.
+
+    A Struct has one base with fields, so those of :class:`CoordinationOptions` stand here again.
+    """
+
+    session_ttl: Annotated[float, msgspec.Meta(ge=2, le=3600)] = 10.0
+    fence_epoch: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0

@@ -1,13 +1,14 @@
 """The one task that owns whatever runs in the background for a backend."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import TypeGuard
 
 import anyio
 from anyio.abc import TaskGroup
 
-from asyncbackends.errors import BackendClosedError, BackendError
+from asyncbackends.errors import BackendClosedError, BackendError, ForkedError
 
 __all__ = ("Owner",)
 
@@ -32,10 +33,14 @@ class Owner:
         self._failure: BaseException | None = None
         self._open = False
         self._grace = 0.0
+        self._process = os.getpid()
         self.group: TaskGroup | None = None
 
     def check(self) -> None:
-        """Raise BackendClosedError unless the backend is open."""
+        """Raise BackendClosedError or ForkedError unless the backend is open here."""
+        if self._process != os.getpid():
+            message = f"the {self._what} was opened in another process; open it again in this one"
+            raise ForkedError(message)
         if self._open:
             return
         if self._failure is not None:
@@ -60,6 +65,7 @@ class Owner:
 
         :param closing: is given the grace in seconds that :meth:`stop` left.
         """
+        self._process = os.getpid()
         self._stop = asyncio.Event()
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(

@@ -13,7 +13,7 @@ from pamqp import commands
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from asyncbackends.broker.linking import FINAL
+from asyncbackends.linking import FINAL
 from asyncbackends.errors import (
     ConnectionFailedError,
     ConnectionLostError,

@@ -8,10 +8,8 @@ from typing import Final, TypeVar
 import anyio
 import msgspec
 
-from asyncbackends.broker.backoff import Backoff
+from asyncbackends.backoff import Backoff
 from asyncbackends.broker.consumption import Consumption
-from asyncbackends.broker.linking import Generation, Links
-from asyncbackends.broker.mapping import DriverErrors
 from asyncbackends.broker.outbox import Outbox
 from asyncbackends.broker.unanswered import AnswerWatch
 from asyncbackends.broker.wire import ConsumingLink, ExchangeMaking, PublishingLink, Wire
@@ -20,6 +18,8 @@ from asyncbackends.errors import (
     ConnectionLostError,
     OperationTimeoutError,
 )
+from asyncbackends.linking import Generation, Links
+from asyncbackends.mapping import DriverErrors
 from asyncbackends.observability import LinkStates
 from asyncbackends.options import BrokerOptions, ServerBrokerOptions
 from asyncbackends.protocols.backend import ConnectionState
@@ -74,6 +74,7 @@ class Connections:
             self._publishing_down,
             self._publishing_changed,
             self._errors,
+            what="message broker",
             connect_timeout=options.connect_timeout,
             backoff=backoff,
             clock=wire.clock,
@@ -86,6 +87,7 @@ class Connections:
             self._consuming_down,
             self._consuming_changed,
             self._errors,
+            what="message broker",
             connect_timeout=options.connect_timeout,
             backoff=backoff,
             clock=wire.clock,

@@ -8,7 +8,6 @@ from typing import Any, Final, Protocol
 import anyio
 
 from asyncbackends.broker.flow import Flow
-from asyncbackends.broker.mapping import DriverErrors
 from asyncbackends.broker.subscription import QueueSubscription
 from asyncbackends.broker.wire import ConsumingLink
 from asyncbackends.errors import (
@@ -18,6 +17,7 @@ from asyncbackends.errors import (
     OperationTimeoutError,
     QueueNotFoundError,
 )
+from asyncbackends.mapping import DriverErrors
 from asyncbackends.observability import Seam
 
 __all__ = ("ConsumingLinks", "Consumption")

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from asyncbackends.broker.backoff import Backoff
+from asyncbackends.backoff import Backoff
 from asyncbackends.broker.dead_letters import dead_letter, failure_text, fate
 from asyncbackends.broker.delivery import Delivery
 from asyncbackends.broker.outbox import Outbox

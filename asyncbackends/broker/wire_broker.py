@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from secrets import token_hex
 from typing import Any, Generic, TypeVar
 
-from asyncbackends.broker.backoff import Backoff, between_links
+from asyncbackends.backoff import Backoff, between_links
 from asyncbackends.broker.composing import (
     Composer,
     checked_kind,
@@ -19,7 +19,6 @@ from asyncbackends.broker.consumption import Consumption
 from asyncbackends.broker.delivery import Delivery
 from asyncbackends.broker.draining import drain
 from asyncbackends.broker.flow import FlowContext, SeenIds
-from asyncbackends.broker.linking import CLOSING
 from asyncbackends.broker.outbox import Outbox
 from asyncbackends.broker.receipt import OutboxReceipt
 from asyncbackends.broker.subscription import QueueSubscription
@@ -32,6 +31,7 @@ from asyncbackends.errors import (
     ConfigurationError,
     NotSupportedError,
 )
+from asyncbackends.linking import CLOSING
 from asyncbackends.observability import LinkStates, Seam
 from asyncbackends.options import BrokerOptions, ServerBrokerOptions
 from asyncbackends.owner import CLEAN_UP, Owner

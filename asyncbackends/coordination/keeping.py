@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from math import inf
 from typing import Final, Protocol
 
 import anyio
@@ -46,13 +47,14 @@ class SessionKeeper:
 
     :meth:`start` opens the first one; then :meth:`run` goes on in a task of the backend's owner,
     until it is cancelled; :meth:`close` comes last. A renewal is sent every third of the granted
-    ttl; while one is not answered, or the link is down, the session is SUSPENDED. The session is
+    ttl, or more often; while one is not answered, or the link is down, the session is SUSPENDED. The session is
     LOST when the service does not know it, and at its deadline without asking: one that the
     service may still know then is closed there, after the margin that its holders have to stop.
 
     :param ttl: the seconds to ask for.
     :param changed: called at each change of a session's state, while that session is the present
         one.
+    :param interval: the seconds between renewals, at most.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class SessionKeeper:
         clock: Clock,
         seam: Seam,
         changed: Callable[[SessionState], None],
+        interval: float = inf,
     ) -> None:
         self._service = service
         self._ttl = ttl
         self._clock = clock
         self._seam = seam
         self._on_change = changed
+        self._interval = interval
         self._session: LiveSession | None = None
         self._linked = True
         self._closed = False
@@ -183,7 +187,7 @@ class SessionKeeper:
 
     async def _keep(self, session: LiveSession) -> None:
         """Renew until it is lost."""
-        interval = session.ttl / 3
+        interval = min(session.ttl / 3, self._interval)
         pause: float | None = interval
         backoff = FIRST_PAUSE
         while True:

@@ -17,6 +17,7 @@ __all__ = (
     "Fence",
     "FieldNames",
     "Gap",
+    "GapReason",
     "Id",
     "Json",
     "ObjectPage",
@@ -123,10 +124,14 @@ class Change(msgspec.Struct, frozen=True):
     uuid: str
 
 
+GapReason: TypeAlias = Literal["reconnect", "compacted", "overflow", "recreated"]
+"""Why something may have been missed."""
+
+
 class Gap(msgspec.Struct, frozen=True):
     """You may have missed something, for this reason; ``since`` is the last that was surely seen."""
 
-    reason: Literal["reconnect", "compacted", "overflow", "recreated"]
+    reason: GapReason
     since: int | None = None
 
 

@@ -2,21 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
-from asyncbackends.errors import (
-    AuthenticationFailedError,
-    BackendError,
-    ConnectionFailedError,
-    ConnectionLostError,
-    TlsFailedError,
-)
+from asyncbackends.errors import BackendError, ConnectionFailedError, ConnectionLostError
+from asyncbackends.linking import FINAL
 from asyncbackends.options import ServerDatabaseOptions
 from asyncbackends.sql.server import Connection, SqlEngine
 
 __all__ = ("Dialer",)
-
-FINAL: Final = (AuthenticationFailedError, TlsFailedError)
 
 
 class Dialer:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from asyncbackends.broker.backoff import Backoff
+from asyncbackends.backoff import Backoff
 from asyncbackends.broker.wire import (
     Answer,
     ConsumerEvents,

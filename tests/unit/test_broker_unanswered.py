@@ -2,7 +2,7 @@
 
 import asyncio
 
-from asyncbackends.broker.backoff import Backoff
+from asyncbackends.backoff import Backoff
 from asyncbackends.broker.wire_broker import WireBroker
 from asyncbackends.options import ServerBrokerOptions
 from tests.unit.scripted_wire import ScriptedWire, until

@@ -1,4 +1,4 @@
-"""Keeps one link to a broker open: endpoints in turn, with a back-off, until it must not try again."""
+"""Keeps one link to a server open: endpoints in turn, with a back-off, until it must not try again."""
 
 import asyncio
 import logging
@@ -7,8 +7,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 import anyio
 
-from asyncbackends.broker.backoff import Backoff
-from asyncbackends.broker.mapping import DriverErrors
+from asyncbackends.backoff import Backoff
 from asyncbackends.clock import Clock
 from asyncbackends.errors import (
     AuthenticationFailedError,
@@ -18,6 +17,7 @@ from asyncbackends.errors import (
     ConnectionLostError,
     TlsFailedError,
 )
+from asyncbackends.mapping import DriverErrors
 
 __all__ = ("CLOSING", "FINAL", "Closable", "Generation", "Links")
 
@@ -47,7 +47,7 @@ class Generation:
         self.error: BackendError | None = None
 
     def lost(self, error: BackendError) -> None:
-        """See :class:`asyncbackends.broker.wire.LinkEvents`."""
+        """Hear that it is over; who says so says no more."""
         if self.error is None:
             self.error = error
             self._ended(self, error)
@@ -65,6 +65,7 @@ class Links(Generic[LinkT]):
         changed: Callable[[str | None, BackendError | None], None],
         errors: DriverErrors,
         *,
+        what: str,
         connect_timeout: float,
         backoff: Backoff,
         clock: Clock,
@@ -76,6 +77,7 @@ class Links(Generic[LinkT]):
         self._down = down
         self._changed = changed
         self._errors = errors
+        self._what = what
         self._connect_timeout = connect_timeout
         self._backoff = backoff
         self._clock = clock
@@ -104,11 +106,11 @@ class Links(Generic[LinkT]):
                 async with asyncio.timeout(seconds):
                     while self._link is None:
                         if self._closed:
-                            message = "the message broker was closed meanwhile"
+                            message = f"the {self._what} was closed meanwhile"
                             raise BackendClosedError(message)
                         await self._there.wait()
             except TimeoutError:
-                message = f"there was no link to the message broker for {seconds:g} s"
+                message = f"there was no link to the {self._what} for {seconds:g} s"
                 raise ConnectionLostError(message) from None
         return self._link
 
@@ -135,7 +137,7 @@ class Links(Generic[LinkT]):
                 return
         if len(failures) == 1:
             raise failures[0]
-        message = f"no endpoint of the message broker can be used: {'; '.join(map(str, failures))}"
+        message = f"no endpoint of the {self._what} can be used: {'; '.join(map(str, failures))}"
         raise ConnectionFailedError(message) from failures[-1]
 
     async def run(self) -> None:
@@ -155,6 +157,15 @@ class Links(Generic[LinkT]):
                     self._logger.debug("no link to %s: %s", endpoint, type(error).__name__)
                     self._next = (self._next + 1) % len(self._endpoints)
                     tries += 1
+
+    def give_up(self, link: LinkT, error: BackendError) -> None:
+        """Count a link as lost of which the core knows that it is of no use; the next one is tried.
+
+        Of another endpoint where there is one: this one may be there and say nothing.
+        """
+        if link is self._link and self._generation is not None:
+            self._next = (self._next + 1) % len(self._endpoints)
+            self._generation.lost(error)
 
     async def _open(self, endpoint: str, seconds: float) -> None:
         generation = Generation(self._lost)

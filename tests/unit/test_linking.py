@@ -5,9 +5,7 @@ import logging
 
 import pytest
 
-from asyncbackends.broker.backoff import Backoff
-from asyncbackends.broker.linking import Generation, Links
-from asyncbackends.broker.mapping import DriverErrors
+from asyncbackends.backoff import Backoff
 from asyncbackends.clock import ManualClock
 from asyncbackends.errors import (
     AuthenticationFailedError,
@@ -15,6 +13,8 @@ from asyncbackends.errors import (
     ConnectionFailedError,
     ConnectionLostError,
 )
+from asyncbackends.linking import Generation, Links
+from asyncbackends.mapping import DriverErrors
 
 GONE = ConnectionLostError("gone")
 
@@ -46,6 +46,7 @@ class Dialer:
             lambda: self.told.append("down"),
             lambda endpoint, _: self.told.append(endpoint or "lost"),
             DriverErrors(self.mapped),
+            what="message broker",
             connect_timeout=5,
             backoff=Backoff(0.1, 1),
             clock=self.clock,
