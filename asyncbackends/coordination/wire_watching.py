@@ -71,7 +71,7 @@ class WireWatch:
         check_watch(path, scope, initial, since)
         self.path = path
         self.scope: WatchScope = scope
-        self._owner = owner
+        self.owner = owner
         self._initial = initial
         self._since = since
         self._entered = False
@@ -91,10 +91,10 @@ class WireWatch:
             message = "a watch is entered once; call watch() again"
             raise InvalidRequestError(message)
         self._entered = True
-        with self._owner.seam("watch"):
-            self._owner.check()
+        with self.owner.seam("watch"):
+            self.owner.check()
             self._open = True
-            self._owner.watches.add(self)
+            self.owner.watches.add(self)
             try:
                 await self._begin()
             except BaseException:
@@ -104,13 +104,13 @@ class WireWatch:
 
     async def _begin(self) -> None:
         """Follow from where the caller said, on the first link that answers."""
-        timeout = self._owner.timeout
+        timeout = self.owner.timeout
         link: CoordinationLink | None = None
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     link = None
-                    link = await self._owner.links.wait(timeout)
+                    link = await self.owner.links.wait(timeout)
                     if await self._begun(link):
                         return
                     await asyncio.sleep(PAUSE)
@@ -157,7 +157,7 @@ class WireWatch:
         self._end()
 
     def _end(self) -> None:
-        self._owner.watches.discard(self)
+        self.owner.watches.discard(self)
         self._open = False
         self._stretch.close()
         if self._next is not None:
@@ -171,7 +171,7 @@ class WireWatch:
         # Here, and not where an event was taken: a cancellation loses none.
         await asyncio.sleep(0)
         while True:
-            self._owner.check()
+            self.owner.check()
             if not self._open:
                 if self._entered:
                     raise StopAsyncIteration
@@ -217,7 +217,7 @@ class WireWatch:
             stretch.spoiled = (reason, error)
             return
         self._miss(reason)
-        link = self._owner.links.link
+        link = self.owner.links.link
         if error is not None:
             self._fail(error)
         elif self._open and link is not None:
@@ -225,7 +225,7 @@ class WireWatch:
 
     def _fail(self, error: BackendError) -> None:
         """Raise an error to whoever reads, until another link can be followed."""
-        self._failure = self._owner.seam.named(error, "watch")
+        self._failure = self.owner.seam.named(error, "watch")
         self._woken.set()
 
     def _miss(self, reason: GapReason) -> None:
@@ -241,12 +241,12 @@ class WireWatch:
 
     def _again(self, link: CoordinationLink) -> None:
         self._next = _Stretch(self)
-        self._owner.start(partial(self._follow_again, self._next, link))
+        self.owner.start(partial(self._follow_again, self._next, link))
 
     async def _follow_again(self, stretch: "_Stretch", link: CoordinationLink) -> None:
-        links = self._owner.links
+        links = self.owner.links
         try:
-            async with asyncio.timeout(self._owner.timeout):
+            async with asyncio.timeout(self.owner.timeout):
                 while links.link is link and self._next is stretch and not stretch.begun:
                     try:
                         await stretch.follow(link, None, present=True)

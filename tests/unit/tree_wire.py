@@ -98,39 +98,39 @@ class TreeLink:
     def __init__(self, server: TreeServer, events: LinkEvents) -> None:
         self.server = server
         self._events = events
-        self._lost: asyncio.Event = asyncio.Event()
+        self.over: asyncio.Event = asyncio.Event()
         server.links.add(self)
 
     def cut(self) -> None:
-        if not self._lost.is_set():
-            self._lost.set()
+        if not self.over.is_set():
+            self.over.set()
             self.server.links.discard(self)
             self._events.lost(ConnectionLostError("it was cut"))
 
-    async def _call(self, call: Callable[[], ResultT], wrote: bool = False) -> ResultT:
+    async def call(self, call: Callable[[], ResultT], wrote: bool = False) -> ResultT:
         await asyncio.sleep(0)
-        if self._lost.is_set():
+        if self.over.is_set():
             raise ConnectionLostError("it was cut before")
         result = call()
         if wrote and self.server.replies_to_lose:
             self.server.replies_to_lose.clear()
             self.cut()
         await asyncio.sleep(0)
-        if self._lost.is_set():
+        if self.over.is_set():
             raise ConnectionLostError("it was cut", maybe_applied=wrote)
         return result
 
     async def open_session(self, ttl: float) -> tuple[str, float]:
         await self._thawed()
-        session = await self._call(lambda: self.server.tree.open_session(ttl))
+        session = await self.call(lambda: self.server.tree.open_session(ttl))
         return session.id, session.ttl
 
     async def renew_session(self, session_id: str) -> bool:
         await self._thawed()
-        return await self._call(lambda: self.server.tree.renew_session(session_id))
+        return await self.call(lambda: self.server.tree.renew_session(session_id))
 
     async def _thawed(self) -> None:
-        waits = [asyncio.ensure_future(each.wait()) for each in (self.server.thawed, self._lost)]
+        waits = [asyncio.ensure_future(each.wait()) for each in (self.server.thawed, self.over)]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -138,23 +138,23 @@ class TreeLink:
                 each.cancel()
 
     async def end_session(self, session_id: str) -> None:
-        await self._call(lambda: self.server.tree.end_session(session_id))
+        await self.call(lambda: self.server.tree.end_session(session_id))
 
     async def get(self, path: str) -> Node | None:
-        return await self._call(lambda: self.server.tree.nodes.get(path))
+        return await self.call(lambda: self.server.tree.nodes.get(path))
 
     async def stat(self, path: str) -> NodeStat | None:
-        return await self._call(lambda: self.server.tree.stat(path))
+        return await self.call(lambda: self.server.tree.stat(path))
 
     async def children(self, path: str) -> list[str] | None:
         tree = self.server.tree
-        return await self._call(
+        return await self.call(
             lambda: [*tree.children.get(path, ())] if path in tree.nodes else None
         )
 
     async def entries(self, path: str) -> list[NodeStat]:
         tree = self.server.tree
-        return await self._call(lambda: [node.stat for node in tree.watched(path, "children")])
+        return await self.call(lambda: [node.stat for node in tree.watched(path, "children")])
 
     async def apply(
         self, operations: Sequence[NodeOperation], session_id: str | None
@@ -175,16 +175,16 @@ class TreeLink:
             edit.commit()
             return stats
 
-        return await self._call(call, wrote=True)
+        return await self.call(call, wrote=True)
 
     def feed(self, path: str, scope: WatchScope, sink: WatchSink) -> "TreeFeed":
         return TreeFeed(self, path, scope, sink)
 
     async def server_info(self) -> ServerInfo:
-        return await self._call(lambda: ServerInfo("tree", "1"))
+        return await self.call(lambda: ServerInfo("tree", "1"))
 
     async def close(self) -> None:
-        self._lost.set()
+        self.over.set()
         self.server.links.discard(self)
 
 
@@ -214,14 +214,14 @@ class TreeFeed:
             return Followed(tree.revision if since is None else since, nodes)
 
         try:
-            return await self._link._call(call)
+            return await self._link.call(call)
         except BaseException:
             self.close()
             raise
 
     def offer(self, event: NodeEvent) -> None:
         server = self._link.server
-        if self._link._lost.is_set():
+        if self._link.over.is_set():
             return
         if server.events_to_lose > 0:
             server.events_to_lose -= 1
