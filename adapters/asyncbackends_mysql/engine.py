@@ -34,6 +34,10 @@ TABLES: Final = tuple(
     ).split(";\n")
     if statement.strip()
 )
+LOG_POSITIONS: Final = (
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('Innodb_lsn_current', 'Innodb_lsn_flushed',"
+    " 'Innodb_redo_log_current_lsn', 'Innodb_redo_log_flushed_to_disk_lsn')"
+)
 
 
 class MysqlEngine:
@@ -41,6 +45,7 @@ class MysqlEngine:
 
     name = "mysql"
     default_port = 3306
+    log_positions: str | None = LOG_POSITIONS
 
     def __init__(self) -> None:
         self.dialect: Dialect = DIALECT

@@ -44,6 +44,7 @@ class PostgresEngine:
 
     name = "postgres"
     default_port = DEFAULT_PORT
+    log_positions: str | None = None
     dialect: Dialect = DIALECT
 
     def __init__(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from asyncbackends.errors import BackendError, ConnectionLostError, OperationTimeoutError
+from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.sql.feed import Feed, Pulled
 from asyncbackends.sql.server import Connection, Contended, Row
 
@@ -16,6 +17,10 @@ __all__ = ("Following",)
 
 # Counting what is kept takes a scan: it is done again after a hundredth more of it.
 AGAIN: Final = 100
+
+ON_DISK: Final = 0.05
+"""Seconds that a commit which is seen may take to be on disk, and looks for that."""
+LOOK: Final = 0.002
 
 
 class Following:
@@ -63,8 +68,34 @@ class Following:
         session = self._session
         while True:
             with contextlib.suppress(ConnectionLostError, OperationTimeoutError):
-                return await session.read(session.sql.pull, (seen,))
+                if session.engine.log_positions is None:
+                    return await session.read(session.sql.pull, (seen,))
+                return await session.work(self._pull_from_disk, seen, session.engine.log_positions)
             await asyncio.sleep(session.options.poll_interval)
+
+    async def _pull_from_disk(
+        self, connection: Connection, seen: int, log_positions: str
+    ) -> Sequence[Row]:
+        """Read changes, and give them when they are on disk.
+
+        InnoDB shows a commit before its log is written: after a crash it may be gone, and its
+        revision another one's. Whoever commits waits for the disk, so that takes no time of its
+        own; what else writes to the log does not wait, and is not waited for.
+        """
+        session = self._session
+        try:
+            rows = await connection.fetch(session.sql.pull, (seen,))
+            if len(rows) > 1 and Guarantee.SURVIVES_POWER_LOSS in session.guarantees:
+                end = asyncio.get_running_loop().time() + ON_DISK
+                written, on_disk = await _positions(connection, log_positions)
+                while on_disk < written and asyncio.get_running_loop().time() < end:
+                    await asyncio.sleep(LOOK)
+                    _, on_disk = await _positions(connection, log_positions)
+        except Exception as error:
+            if session.worth_another(error):
+                raise ConnectionLostError(str(error)) from error
+            raise
+        return rows
 
     async def poll(self) -> None:
         """Look for others' writes while somebody waits; runs until it is cancelled."""
@@ -123,3 +154,9 @@ class Following:
         await connection.fetch(sql.prune, (gone,))
         await connection.fetch(sql.raise_compacted, (gone, gone))
         await connection.commit()
+
+
+async def _positions(connection: Connection, statement: str) -> tuple[int, int]:
+    positions = {name: int(value) for name, value in await connection.fetch(statement)}
+    written, on_disk = (positions[name] for name in sorted(positions))
+    return written, on_disk

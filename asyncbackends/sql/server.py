@@ -93,6 +93,9 @@ class SqlEngine(Protocol):
     default_port: int
     dialect: Dialect
     errors: ErrorTable
+    log_positions: str | None
+    """A statement that gives, by names in this order, how far the server's log is written and how
+    far it is on disk; None: nobody sees what is not on disk yet."""
 
     def tables(self, server: ServerInfo) -> Sequence[str]:
         """Give the neutral statements that make all tables of a namespace."""

@@ -202,7 +202,7 @@ class Session:
                     return await connection.fetch(statement, parameters)
                 except BaseException as error:
                     failure = error
-                    if not self._worth_another(error):
+                    if not self.worth_another(error):
                         raise
                 finally:
                     pool.give_back(connection, failure)
@@ -212,7 +212,7 @@ class Session:
                     # As many may have been lost at once; more are lost one by one.
                     await asyncio.sleep(random.uniform(0, self.options.reconnect_max))  # noqa: S311  # spreads load
 
-    def _worth_another(self, error: BaseException) -> bool:
+    def worth_another(self, error: BaseException) -> bool:
         """Say whether the same read may succeed on another connection."""
         if isinstance(error, Contended):
             return True

@@ -170,7 +170,8 @@ class History:
             assert not [one for one in values if steps[one].told == "refused"]
             applied = [step for step in steps.values() if step.told == "applied"]
             assert {step.value for step in applied} <= {*values}, "an acknowledged value is lost"
-            assert {(step.revision, step.uuid) for step in applied} <= updates
+            untold = {(step.revision, step.uuid) for step in applied} - updates
+            assert not untold, f"the watch told something else of {untold}"
             # The list is in the order of the revisions that its writers were told.
             revisions = [steps[one].revision for one in values if steps[one].told == "applied"]
             assert revisions == sorted(revisions), "the order is another one than was told"

@@ -92,6 +92,7 @@ class Server:
 
     name = "scripted"
     default_port = 1
+    log_positions: str | None = None
     dialect: Dialect = PlainDialect()
 
     def __init__(self) -> None:

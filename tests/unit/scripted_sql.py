@@ -100,6 +100,7 @@ class Engine:
 
     name = "scripted"
     default_port = 1
+    log_positions: str | None = None
     dialect: Dialect = NoDialect()
 
     def __init__(self) -> None:
