@@ -285,7 +285,7 @@ class _Stretch:
         """The highest revision that it has."""
 
     async def follow(self, link: CoordinationLink, since: int | None, *, present: bool) -> None:
-        owner = self._watch._owner  # they are one thing in two parts
+        owner = self._watch.owner
         self._feed = link.feed(self._watch.path, self._watch.scope, self)
         with owner.errors:
             followed = await self._feed.begin(since, present=present)

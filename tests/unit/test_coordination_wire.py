@@ -22,13 +22,13 @@ def name() -> str:
 class TestWireCoordination(CoordinationConformance):
     @pytest.fixture
     def settings(self, name: str) -> dict[str, Any]:
-        return {"engine": "tests.unit.tree_wire:engine", "endpoints": name}
+        return {"engine": "tests.unit.tree_wire:engine", "endpoints": name, "reconnect_max": 0.05}
 
 
 class TestWireCoordinationFaults(CoordinationFaultsConformance):
     @pytest.fixture
     def settings(self, name: str) -> dict[str, Any]:
-        return {"engine": "tests.unit.tree_wire:engine", "endpoints": name}
+        return {"engine": "tests.unit.tree_wire:engine", "endpoints": name, "reconnect_max": 0.05}
 
     @pytest.fixture
     def faults(self, name: str) -> Iterator[SessionFaults]:
