@@ -13,11 +13,11 @@ from pamqp import commands
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from asyncbackends.linking import FINAL
 from asyncbackends.errors import (
     ConnectionFailedError,
     ConnectionLostError,
 )
+from asyncbackends.linking import FINAL
 from asyncbackends_rabbitmq.asking import Questions
 from asyncbackends_rabbitmq.channels import Channel, Silent
 from asyncbackends_rabbitmq.contents import delivery_tag
