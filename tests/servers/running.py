@@ -13,6 +13,8 @@ from typing import Any, Literal, Self, overload
 import psutil
 
 from tests.servers.certificates import Certificates
+from tests.servers.etcd import Etcd
+from tests.servers.etcd_newest import EtcdNewest
 from tests.servers.mariadb import MariaDb
 from tests.servers.mysql import MySql
 from tests.servers.nats import Nats
@@ -23,6 +25,8 @@ from tests.servers.rabbitmq import RabbitMq
 from tests.servers.rabbitmq_newest import RabbitMqNewest
 from tests.servers.server import DatabaseServer, Server
 from tests.servers.sid import CannotInstallError
+from tests.servers.zookeeper import ZooKeeper
+from tests.servers.zookeeper_newest import ZooKeeperNewest
 
 __all__ = ("PRODUCTS", "Servers", "engines_of_a_set", "known_names", "product_of", "products_for")
 
@@ -32,8 +36,16 @@ PRODUCTS: Mapping[str, type[Server]] = {
     "mariadb": MariaDb,
     "rabbitmq": RabbitMq,
     "nats": Nats,
+    "zookeeper": ZooKeeper,
+    "etcd": Etcd,
 }
-NEWEST: Mapping[str, type[Server]] = {**PRODUCTS, "mysql": MySql, "rabbitmq": RabbitMqNewest}
+NEWEST: Mapping[str, type[Server]] = {
+    **PRODUCTS,
+    "mysql": MySql,
+    "rabbitmq": RabbitMqNewest,
+    "zookeeper": ZooKeeperNewest,
+    "etcd": EtcdNewest,
+}
 BESIDE: Mapping[str, Sequence[type[Server]]] = {"postgres": (PgBouncer,)}
 """What tests of an engine start beside its server."""
 PREFIX = "asyncbackends-servers-"
@@ -130,6 +142,10 @@ class Servers:
     def fresh(self, name: Literal["rabbitmq"], **arguments: Any) -> RabbitMq: ...
     @overload
     def fresh(self, name: Literal["nats"], **arguments: Any) -> Nats: ...
+    @overload
+    def fresh(self, name: Literal["zookeeper"], **arguments: Any) -> ZooKeeper: ...
+    @overload
+    def fresh(self, name: Literal["etcd"], **arguments: Any) -> Etcd: ...
     @overload
     def fresh(self, name: str, **arguments: Any) -> Server: ...
     def fresh(self, name: str, **arguments: Any) -> Server:

@@ -34,6 +34,8 @@ class Server(ABC):
     packages: ClassVar[Sequence[str]] = ()
     """What apt has to install."""
     patience: ClassVar[float] = 30
+    is_alone = True
+    """Whether it can serve by itself: then a start waits for that."""
 
     def __init__(
         self,
@@ -123,7 +125,7 @@ class Server(ABC):
         first = not self.data.exists()
         if first:
             self._prepare()
-        self.process.start(self.serves, self.patience)
+        self.process.start(self.serves if self.is_alone else _began, self.patience)
         if first:
             self._furnish()
 
@@ -260,3 +262,7 @@ def version_in(command: Sequence[str | Path]) -> str:
     ).stdout
     words = (word.strip("v(),;") for word in output.split())
     return next(word for word in words if word[:1].isdigit() and "." in word)
+
+
+def _began() -> bool:
+    return True
