@@ -165,7 +165,7 @@ class WireClient(Generic[OptionsT]):
             stack.push_async_callback(self.links.close)
             for watch in list(self.watches):
                 watch.wake()
-            if self._keeper is not None and self.links.link is not None:
+            if self._keeper is not None:
                 await self._keeper.close(grace)
 
     # What the links and the keeper tell.

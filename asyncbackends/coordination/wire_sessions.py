@@ -40,7 +40,7 @@ class WireSessions:
 
     async def open(self, ttl: float) -> tuple[str, float]:
         link = await self._links.wait(ttl)
-        answered = self._give_up_later(link, "the opening of a session", ttl)
+        answered = self._give_up_later(link, "the opening of a session")
         try:
             with self._errors:
                 return await link.open_session(ttl)
@@ -52,7 +52,7 @@ class WireSessions:
         if link is None:
             message = "there is no link to the coordination service"
             raise ConnectionLostError(message)
-        answered = self._give_up_later(link, "the renewal of a session", self._patience)
+        answered = self._give_up_later(link, "the renewal of a session")
         try:
             with self._errors:
                 return await link.renew_session(session_id)
@@ -67,8 +67,28 @@ class WireSessions:
         with self._errors:
             await link.end_session(session_id)
 
-    def _give_up_later(
-        self, link: CoordinationLink, what: str, seconds: float
-    ) -> Callable[[], None]:
-        error = ConnectionLostError(f"{what} was not answered within {seconds:.3g} s")
-        return self._clock.call_later(seconds, partial(self._links.give_up, link, error)).cancel
+    def _give_up_later(self, link: CoordinationLink, what: str) -> Callable[[], None]:
+        """Give a link up unless what is given is called in time."""
+        error = ConnectionLostError(f"{what} was not answered within {self._patience:.3g} s")
+        silence = _Silence(self._clock, self._patience, partial(self._links.give_up, link, error))
+        return silence.end
+
+
+class _Silence:
+    """Calls after so many seconds, in two steps.
+
+    A loop that was held up finds its timers due before it has seen what came meanwhile: after the
+    first step it has time to see it.
+    """
+
+    def __init__(self, clock: Clock, seconds: float, call: Callable[[], None]) -> None:
+        self._clock = clock
+        self._call = call
+        self._step = seconds / 2
+        self._timer = clock.call_later(self._step, self._again)
+
+    def _again(self) -> None:
+        self._timer = self._clock.call_later(self._step, self._call)
+
+    def end(self) -> None:
+        self._timer.cancel()
