@@ -33,13 +33,14 @@ class Owner:
         self._failure: BaseException | None = None
         self._open = False
         self._grace = 0.0
-        self._process = os.getpid()
+        self._process: int | None = None
+        """The one that opened it; in a fork of that neither its loop nor its links are there."""
         self.group: TaskGroup | None = None
 
     def check(self) -> None:
         """Raise BackendClosedError or ForkedError unless the backend is open here."""
-        if self._process != os.getpid():
-            message = f"the {self._what} was opened in another process; open it again in this one"
+        if self._is_forked():
+            message = f"the {self._what} was opened before a fork; open it again in this process"
             raise ForkedError(message)
         if self._open:
             return
@@ -49,6 +50,9 @@ class Owner:
         state = "not connected yet" if self._task is None else "closed"
         message = f"the {self._what} is {state}"
         raise BackendClosedError(message)
+
+    def _is_forked(self) -> bool:
+        return self._process is not None and self._process != os.getpid()
 
     @property
     def started(self) -> bool:
@@ -113,8 +117,11 @@ class Owner:
                 await closing(self._grace)
 
     async def stop(self, grace: float) -> None:
-        """End everything and wait for it, at most ``grace`` + 2 seconds; idempotent."""
-        if self._task is None or self._stop is None:
+        """End everything and wait for it, at most ``grace`` + 2 seconds; idempotent.
+
+        In a fork of the process that opened it there is nothing to end.
+        """
+        if self._task is None or self._stop is None or self._is_forked():
             return
         self._open = False
         self._grace = grace

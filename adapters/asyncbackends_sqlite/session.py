@@ -1,7 +1,6 @@
 """The loop's side of an open file: its threads, its lifecycle, and the way to them."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ from asyncbackends.errors import (
     BackendError,
     ConfigurationError,
     ConnectionFailedError,
-    ForkedError,
     ResourceExhaustedError,
 )
 from asyncbackends.native import SimpleQueue, start_thread
@@ -69,7 +67,6 @@ class Session:
         self.sql = statements_for(options.namespace)
         self._owner = Owner(f"config database (sqlite, {self.path})")
         self._model = ObjectModel(Schema(), self.limits)
-        self._process = 0
         self._writer: Writer | None = None
         self._readers: list[Reader] = []
         self._read_queue: SimpleQueue[Any] = SimpleQueue()
@@ -83,14 +80,10 @@ class Session:
         with self.seam("connect"):
             self._options = changed_options(self._options, params)
             self.sql = statements_for(self._options.namespace)
-            self._process = os.getpid()
             await self._owner.start(self._open, self._close)
 
     async def shutdown(self, grace: float) -> None:
         """End the threads, and close the file."""
-        if self._process not in {0, os.getpid()}:
-            # The threads and the loop that could end them stayed in the other process.
-            return
         await self._owner.stop(grace)
 
     async def _open(self) -> None:
@@ -189,9 +182,6 @@ class Session:
 
     def check(self) -> None:
         """Raise BackendClosedError or ForkedError unless calls can be served."""
-        if self._process not in {0, os.getpid()}:
-            message = "the config database was opened before a fork; open it again in this process"
-            raise ForkedError(message)
         self._owner.check()
 
     def rules(self) -> ObjectModel:

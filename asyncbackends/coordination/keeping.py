@@ -47,9 +47,10 @@ class SessionKeeper:
 
     :meth:`start` opens the first one; then :meth:`run` goes on in a task of the backend's owner,
     until it is cancelled; :meth:`close` comes last. A renewal is sent every third of the granted
-    ttl, or more often; while one is not answered, or the link is down, the session is SUSPENDED. The session is
-    LOST when the service does not know it, and at its deadline without asking: one that the
-    service may still know then is closed there, after the margin that its holders have to stop.
+    ttl, or more often; while one is not answered, or the link is down, the session is SUSPENDED.
+    The session is LOST when the service does not know it, and at its deadline without asking: one
+    that the service may still know then is closed there, after the margin that its holders have to
+    stop.
 
     :param ttl: the seconds to ask for.
     :param changed: called at each change of a session's state, while that session is the present

@@ -7,7 +7,15 @@ from asyncbackends.coordination.paths import ROOT, checked_path, is_below, paren
 from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.nodes import Node, NodeEvent, WatchScope
 
-__all__ = ("SCOPES", "ahead", "check_watch", "covers", "present_events")
+__all__ = (
+    "SCOPES",
+    "ahead",
+    "check_watch",
+    "covers",
+    "entered_before",
+    "not_entered",
+    "present_events",
+)
 
 SCOPES: Final[tuple[WatchScope, ...]] = ("node", "children", "tree")
 
@@ -34,6 +42,18 @@ def check_watch(path: str, scope: WatchScope, initial: bool, since: int | None) 
 def ahead(since: int, revision: int) -> InvalidRequestError:
     """Say that a watch cannot start after what will be."""
     message = f"since={since} is ahead of the service, which is at revision {revision}"
+    return InvalidRequestError(message)
+
+
+def entered_before() -> InvalidRequestError:
+    """Say that a watch cannot be entered again."""
+    message = "a watch is entered once; call watch() again"
+    return InvalidRequestError(message)
+
+
+def not_entered() -> InvalidRequestError:
+    """Say that a watch gives nothing outside of its block."""
+    message = "a watch is an async context manager: iterate what `async with` gives"
     return InvalidRequestError(message)
 
 

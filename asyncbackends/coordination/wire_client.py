@@ -40,7 +40,6 @@ class WireClient(Generic[OptionsT]):
     links: Links[CoordinationLink]
     access: Access
     entries: Entries
-    wire: Wire
 
     def __init__(
         self,
@@ -57,17 +56,13 @@ class WireClient(Generic[OptionsT]):
         self._endpoints = tuple(endpoints)
         self._make_wire = make_wire
         self._owner = Owner(f"coordination service ({engine}, {', '.join(endpoints)})")
-        self._made: Wire | None = None
+        self.wire: Wire | None = None
+        """What opens links, once it is made."""
         self._keeper: SessionKeeper | None = None
         self._endpoint: str | None = None
 
     def _error(self, exc: Exception) -> BackendError | None:
-        return None if self._made is None else self._made.error(exc)
-
-    @property
-    def made(self) -> Wire | None:
-        """The wire, once there is one."""
-        return self._made
+        return None if self.wire is None else self.wire.error(exc)
 
     @property
     def timeout(self) -> float:
@@ -107,10 +102,10 @@ class WireClient(Generic[OptionsT]):
 
     async def _open(self) -> None:
         options = self.options
-        self.wire = self._made = wire = self._make_wire(self._endpoints, options)
+        self.wire = wire = self._make_wire(self._endpoints, options)
         self.links = Links(
             self._endpoints,
-            self._dial,
+            lambda endpoint, generation: wire.open(endpoint, _Events(self, generation)),
             _is_up,
             self._down,
             self._link_changed,
@@ -159,9 +154,9 @@ class WireClient(Generic[OptionsT]):
         async with AsyncExitStack() as stack:
             # Whatever fails or is cut short, the rest happens.
             stack.callback(self.states.set, ConnectionState.CLOSED)
-            if self._made is None:
+            if self.wire is None:
                 return
-            stack.push_async_callback(self._made.close)
+            stack.push_async_callback(self.wire.close)
             stack.push_async_callback(self.links.close)
             for watch in list(self.watches):
                 watch.wake()
@@ -169,9 +164,6 @@ class WireClient(Generic[OptionsT]):
                 await self._keeper.close(grace)
 
     # What the links and the keeper tell.
-
-    async def _dial(self, endpoint: str, generation: Generation) -> CoordinationLink:
-        return await self.wire.open(endpoint, _Events(self, generation))
 
     def _down(self) -> None:
         """See the change of the state."""

@@ -52,7 +52,6 @@ class Entries:
 
         :raises ConnectionLostError: none was made, and none will be.
         """
-        new_entry(path)
         attempt = _Attempt()
         if not self._start(partial(self._run, attempt, path, value, self._access.end())):
             message = "the coordination service was closed meanwhile"

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, overload
 
 from asyncbackends.coordination import refusals
-from asyncbackends.coordination.contending import is_entry, ticket_of
+from asyncbackends.coordination.contending import checked_ticket, ticket_of, tickets_of
 from asyncbackends.coordination.paths import changeable_path, checked_path, checked_value
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import (
@@ -20,7 +20,6 @@ from asyncbackends.coordination.transaction import (
 from asyncbackends.coordination.wire import CoordinationLink, RefusedError, Wire
 from asyncbackends.coordination.wire_client import WireClient
 from asyncbackends.coordination.wire_watching import WireWatch
-from asyncbackends.errors import InvalidRequestError
 from asyncbackends.options import ServerCoordinationOptions
 from asyncbackends.protocols.backend import ConnectionState, ConnectionStatus, ServerInfo
 from asyncbackends.protocols.guarantees import Guarantee, Limits
@@ -59,11 +58,11 @@ class WireCoordination(Generic[OptionsT]):
 
     @property
     def guarantees(self) -> frozenset[Guarantee]:
-        return self._guarantees if self._client.made is None else self._client.made.guarantees
+        return self._guarantees if self._client.wire is None else self._client.wire.guarantees
 
     @property
     def limits(self) -> Limits:
-        return self._limits if self._client.made is None else self._client.made.limits
+        return self._limits if self._client.wire is None else self._client.wire.limits
 
     @property
     def state(self) -> ConnectionState:
@@ -198,27 +197,23 @@ class WireCoordination(Generic[OptionsT]):
         with self._client.seam("contend"):
             content = checked_value(value)
             self._client.check()
-            return self._ticket(await self._client.entries.make(path, content))
+            stat = await self._client.entries.make(path, content)
+            options = self._client.options
+            return ticket_of(stat, options.namespace, options.fence_epoch)
 
     async def contenders(self, path: str) -> list[Ticket]:
         stats = await self._read("contenders", lambda link: link.entries(checked_path(path)))
-        tickets = [self._ticket(stat) for stat in stats if is_entry(stat)]
-        return sorted(tickets, key=lambda ticket: ticket.order)
+        options = self._client.options
+        return tickets_of(stats, options.namespace, options.fence_epoch)
 
     async def withdraw(self, ticket: Ticket) -> None:
         with self._client.seam("withdraw"):
-            if not isinstance(ticket, Ticket):
-                message = f"what is withdrawn is a Ticket, not {ticket!r}"
-                raise InvalidRequestError(message)
+            entry = Guard(checked_ticket(ticket))
             self._client.check()
             try:
-                await self._client.access.write([Guard(ticket), Delete(ticket.path)])
+                await self._client.access.write([entry, Delete(ticket.path)])
             except RefusedError:
                 return  # it is gone already
-
-    def _ticket(self, stat: NodeStat) -> Ticket:
-        options = self._client.options
-        return ticket_of(stat, options.namespace, options.fence_epoch)
 
     async def master_election(
         self,

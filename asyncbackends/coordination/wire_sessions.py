@@ -48,10 +48,7 @@ class WireSessions:
             answered()
 
     async def renew(self, session_id: str) -> bool:
-        link = self._links.link
-        if link is None:
-            message = "there is no link to the coordination service"
-            raise ConnectionLostError(message)
+        link = self._present()
         answered = self._give_up_later(link, "the renewal of a session")
         try:
             with self._errors:
@@ -60,12 +57,15 @@ class WireSessions:
             answered()
 
     async def close(self, session_id: str) -> None:
-        link = self._links.link
-        if link is None:
-            message = "there is no link to the coordination service"
-            raise ConnectionLostError(message)
+        link = self._present()
         with self._errors:
             await link.end_session(session_id)
+
+    def _present(self) -> CoordinationLink:
+        if self._links.link is None:
+            message = "there is no link to the coordination service"
+            raise ConnectionLostError(message)
+        return self._links.link
 
     def _give_up_later(self, link: CoordinationLink, what: str) -> Callable[[], None]:
         """Give a link up unless what is given is called in time."""

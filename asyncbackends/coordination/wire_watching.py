@@ -8,13 +8,17 @@ from types import TracebackType
 from typing import Any, Final, Protocol, Self
 
 from asyncbackends.coordination.pending import PendingEvents
-from asyncbackends.coordination.watching import check_watch, present_events
+from asyncbackends.coordination.watching import (
+    check_watch,
+    entered_before,
+    not_entered,
+    present_events,
+)
 from asyncbackends.coordination.wire import CoordinationLink, Feed
 from asyncbackends.errors import (
     BackendError,
     CompactedError,
     ConnectionLostError,
-    InvalidRequestError,
     OperationTimeoutError,
 )
 from asyncbackends.linking import Links
@@ -88,8 +92,7 @@ class WireWatch:
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            message = "a watch is entered once; call watch() again"
-            raise InvalidRequestError(message)
+            raise entered_before()
         self._entered = True
         with self.owner.seam("watch"):
             self.owner.check()
@@ -175,8 +178,7 @@ class WireWatch:
             if not self._open:
                 if self._entered:
                     raise StopAsyncIteration
-                message = "a watch is an async context manager: iterate what `async with` gives"
-                raise InvalidRequestError(message)
+                raise not_entered()
             given = self._take()
             if given is not None:
                 return given

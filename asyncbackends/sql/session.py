@@ -1,7 +1,6 @@
 """An open database: its lifecycle, its connections, and the way of every operation to them."""
 
 import asyncio
-import os
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar, TypeVarTuple, overload
@@ -11,7 +10,6 @@ from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import (
     BackendError,
     ConfigurationError,
-    ForkedError,
     OperationTimeoutError,
     ResourceExhaustedError,
 )
@@ -66,7 +64,6 @@ class Session:
         self._owner = Owner(f"config database ({engine.name}, {', '.join(endpoints)})")
         self._model = ObjectModel(Schema(), self.limits)
         self._readings: dict[tuple[str, FieldNames], Reading] = {}
-        self._process = 0
         self._use_options(options)
 
     def _use_options(self, options: ServerDatabaseOptions) -> None:
@@ -85,15 +82,11 @@ class Session:
             raise ConfigurationError(message)
         with self.seam("connect"):
             self._use_options(changed_options(self.options, params))
-            self._process = os.getpid()
             self._deadlines = Deadlines(self.operation_timeout, self._late)
             await self._owner.start(self._open, self._close)
 
     async def shutdown(self, grace: float) -> None:
         """Close the connections."""
-        if self._process not in {0, os.getpid()}:
-            # The loop and the connections stayed in the other process.
-            return
         await self._owner.stop(grace)
 
     async def _open(self) -> None:
@@ -136,9 +129,6 @@ class Session:
 
     def check(self) -> None:
         """Raise BackendClosedError or ForkedError unless calls can be served."""
-        if self._process and self._process != os.getpid():
-            message = "the config database was opened before a fork; open it again in this process"
-            raise ForkedError(message)
         self._owner.check()
 
     # The schema.

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from asyncbackends import owner as owner_module
-from asyncbackends.errors import AuthenticationFailedError, BackendClosedError
+from asyncbackends.errors import AuthenticationFailedError, BackendClosedError, ForkedError
 from asyncbackends.owner import Owner
 
 
@@ -217,3 +217,20 @@ async def settled(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(2):
         while not condition():  # noqa: ASYNC110  # the end of a task sets no event
             await asyncio.sleep(0.005)
+
+
+async def test_what_a_fork_inherited_is_refused_and_left_alone(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await background.owner.start(background.opening, background.closing)
+    with monkeypatch.context() as forked:
+        forked.setattr("os.getpid", lambda: -1)
+        with pytest.raises(ForkedError, match=r"test database .* before a fork"):
+            background.owner.check()
+        # Its loop is in the other process, where nobody would answer.
+        async with asyncio.timeout(1):
+            await background.owner.stop(grace=5)
+    background.owner.check()
+    await background.owner.stop(grace=1)
+    with pytest.raises(BackendClosedError):
+        background.owner.check()

@@ -1,13 +1,17 @@
 """Places in the queue before a path: entries that never stay unknown."""
 
-from asyncbackends.coordination.contending import is_entry, new_entry, ticket_of
+from asyncbackends.coordination.contending import (
+    checked_ticket,
+    new_entry,
+    ticket_of,
+    tickets_of,
+)
 from asyncbackends.coordination.paths import checked_path, checked_value, child
 from asyncbackends.coordination.transaction import Create
 from asyncbackends.errors import (
     BackendClosedError,
     BackendError,
     ConnectionLostError,
-    InvalidRequestError,
 )
 from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeStat, NodeValue, Ticket
@@ -31,7 +35,8 @@ class TreeContention:
                 entry = new_entry(path)
                 stat = await self._made(entry, content, end)
                 if stat is not None:
-                    return self._ticket(stat)
+                    options = self._client.options
+                    return ticket_of(stat, options.namespace, options.fence_epoch)
 
     async def _made(self, entry: str, value: bytes, end: float) -> NodeStat | None:
         """Make an entry; None when it went with its session before anybody knew of it."""
@@ -81,22 +86,17 @@ class TreeContention:
                 return [store.nodes[child(path, name)].stat for name in names]
 
             stats = await self._client.read("contenders", work)
-            tickets = [self._ticket(stat) for stat in stats if is_entry(stat)]
-            return sorted(tickets, key=lambda ticket: ticket.order)
+            options = self._client.options
+            return tickets_of(stats, options.namespace, options.fence_epoch)
 
     async def withdraw(self, ticket: Ticket) -> None:
         with self._client.seam("withdraw"):
-            if not isinstance(ticket, Ticket):
-                message = f"what is withdrawn is a Ticket, not {ticket!r}"
-                raise InvalidRequestError(message)
+            checked_ticket(ticket)
             store = await self._client.reach("withdraw")
             stat = store.stat(ticket.path)
             if stat is not None and stat.created_revision == ticket.order:
                 _remove(store, ticket.path)
             self._client.faults.after("withdraw", wrote=True)
-
-    def _ticket(self, stat: NodeStat) -> Ticket:
-        return ticket_of(stat, self._client.options.namespace, self._client.options.fence_epoch)
 
 
 def _remove(store: TreeStore, path: str) -> None:

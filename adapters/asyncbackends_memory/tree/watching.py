@@ -7,8 +7,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from asyncbackends.coordination.pending import PendingEvents
-from asyncbackends.coordination.watching import ahead, check_watch, covers, present_events
-from asyncbackends.errors import InvalidRequestError
+from asyncbackends.coordination.watching import (
+    ahead,
+    check_watch,
+    covers,
+    entered_before,
+    not_entered,
+    present_events,
+)
 from asyncbackends.protocols.nodes import NodeEvent, WatchScope
 from asyncbackends.protocols.values import Gap
 from asyncbackends_memory.tree.store import TreeStore
@@ -53,8 +59,7 @@ class TreeWatch:
 
     async def __aenter__(self) -> Self:
         if self._entered:
-            message = "a watch is entered once; call watch() again"
-            raise InvalidRequestError(message)
+            raise entered_before()
         self._entered = True
         with self._client.seam("watch"):
             self._begin(await self._client.reach("watch"))
@@ -106,8 +111,7 @@ class TreeWatch:
             if self._store is None:
                 if self._entered:
                     raise StopAsyncIteration
-                message = "a watch is an async context manager: iterate what `async with` gives"
-                raise InvalidRequestError(message)
+                raise not_entered()
             given = self._next(self._store)
             if given is not None:
                 return given
