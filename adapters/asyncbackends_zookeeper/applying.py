@@ -56,9 +56,7 @@ REFUSALS: Final = (
 class Applying:
     """Applies operations over one connection; with a single one none of several is to blame."""
 
-    def __init__(
-        self, connection: Connection, names: Names, reading: Reading, acl: bytes
-    ) -> None:
+    def __init__(self, connection: Connection, names: Names, reading: Reading, acl: bytes) -> None:
         self._connection = connection
         self._names = names
         self._reading = reading
@@ -76,7 +74,8 @@ class Applying:
                 case Update() as update:
                     return [await self._update(update)]
                 case Delete() as delete:
-                    return [await self._delete(delete)]
+                    await self._delete(delete)
+                    return [None]
                 case _:
                     return await self._transacting.apply(operations)
         except REFUSALS as error:
@@ -126,7 +125,7 @@ class Applying:
             return Code.OK, results[-1]
         if results.code == Code.EPHEMERAL_PARENT:
             raise refusals.under_ephemeral(path, parent((missing or [path])[0]))
-        if results.code == Code.NODE_EXISTS and results.index < len(missing):
+        if results.code == Code.NODE_EXISTS and results.at < len(missing):
             # Somebody else has just made it.
             return Code.NO_NODE, None
         return results.code, None

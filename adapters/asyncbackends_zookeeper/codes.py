@@ -82,7 +82,9 @@ class Code(enum.IntEnum):
     THROTTLED = -127
 
 
-ENDS: Final[frozenset[int]] = frozenset({Code.SESSION_EXPIRED, Code.SESSION_MOVED, Code.AUTH_FAILED})
+ENDS: Final[frozenset[int]] = frozenset(
+    {Code.SESSION_EXPIRED, Code.SESSION_MOVED, Code.AUTH_FAILED}
+)
 """After these the server ends the connection."""
 FOR_NOW: Final = frozenset(
     {Code.CONNECTION_LOSS, Code.TIMEOUT, Code.THROTTLED, Code.READ_ONLY, *ENDS}

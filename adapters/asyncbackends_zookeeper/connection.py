@@ -279,9 +279,7 @@ def _note(places: list[int], code: int, frame: bytes, position: int) -> None:
     places.append(position)
 
 
-def _fail(
-    future: asyncio.Future[Any], error: BackendError, *, maybe_applied: bool = False
-) -> None:
+def _fail(future: asyncio.Future[Any], error: BackendError, *, maybe_applied: bool = False) -> None:
     if not future.done():
         lost = ConnectionLostError(str(error), maybe_applied=maybe_applied)
         lost.__cause__ = error.__cause__

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiozk.protocol.auth import AuthRequest
 from aiozk.protocol.connect import ConnectRequest, ConnectResponse
@@ -61,7 +61,7 @@ async def dial(
             password=password or NO_PASSWORD,
             read_only=False,
         )
-        answer: Any = ConnectResponse.deserialize(await connection.greet(request.serialize()))
+        answer = ConnectResponse.deserialize(await connection.greet(request.serialize()))
         greeting = Greeting(answer.session_id, answer.password, answer.timeout / 1000)
     except BaseException as error:
         if connection is not None:

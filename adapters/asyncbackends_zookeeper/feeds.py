@@ -130,14 +130,11 @@ class ZooKeeperFeed:
         if self._closed or happened.position <= self._place_of(happened):
             return
         node = happened.node
-        revision: int | None = happened.zxid
-        if node is not None:
-            revision = node.stat.modified_revision
-        if revision is None or revision < max(1, self._revision):
-            # A change that is older than what was read with another one.
-            revision = None
-        else:
-            self._revision = revision
+        made = happened.zxid if node is None else node.stat.modified_revision
+        revision: int | None = None
+        # Below that it is of a change that is older than what was read after another one.
+        if made >= max(1, self._revision):
+            revision = self._revision = made
         stat, value = (None, None) if node is None else (node.stat, node.value)
         self._sink.offer(NodeEvent(happened.kind, happened.path, revision, stat, value))
 

@@ -179,5 +179,3 @@ class WatchHub:
 
 def _ignore(code: int, frame: bytes, position: int) -> None:
     pass
-
-

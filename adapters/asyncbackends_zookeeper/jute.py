@@ -6,7 +6,7 @@ are compiled once. A reply is a whole frame without its length: it begins with :
 
 from datetime import UTC, datetime
 from struct import Struct, pack
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiozk.protocol.acl import ACL, AUTHED_UNRESTRICTED, UNRESTRICTED_ACCESS
 from aiozk.protocol.primitives import Vector
@@ -49,7 +49,7 @@ UNSIGNED: Final = 2**64
 
 
 def _rendered(acl: ACL) -> bytes:
-    vector: Any = Vector.of(ACL)([acl])
+    vector = Vector.of(ACL)([acl])
     layout, fields = vector.render()
     return pack(f"!{layout}", *fields)
 

@@ -9,7 +9,7 @@ from asyncbackends.coordination.transaction import NodeOperation
 from asyncbackends.coordination.wire import CoordinationLink, Feed, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
-from asyncbackends.protocols.nodes import Node, NodeStat, WatchScope
+from asyncbackends.protocols.nodes import NodeStat, WatchScope
 from asyncbackends_zookeeper.applying import Applying
 from asyncbackends_zookeeper.codes import Code, Op, ours
 from asyncbackends_zookeeper.connection import Connection

@@ -49,7 +49,7 @@ class Part(NamedTuple):
 class Failure(NamedTuple):
     """Which operation was refused, and why."""
 
-    index: int
+    at: int
     code: int
 
 
@@ -71,7 +71,7 @@ def multi_body(parts: Sequence[Part]) -> bytes:
     """Encode operations."""
     pieces: list[bytes] = []
     for part in parts:
-        pieces += (PART.pack(part.op, False, -1), part.body)  # noqa: FBT003  # a field of a record
+        pieces += (PART.pack(part.op, False, -1), part.body)
     pieces.append(END)
     return b"".join(pieces)
 

@@ -52,9 +52,9 @@ async def delete_tree(
             code = results.code
         if code in RACES:
             return False
-        error = ours(code, f"deleting {path!r}")
-        error.maybe_applied = applied
-        raise error
+        refused = ours(code, f"deleting {path!r}")
+        refused.maybe_applied = applied
+        raise refused
     return True
 
 

@@ -33,9 +33,7 @@ RACES: Final = frozenset(
 class Transacting:
     """Applies several operations in one request."""
 
-    def __init__(
-        self, connection: Connection, names: Names, reading: Reading, acl: bytes
-    ) -> None:
+    def __init__(self, connection: Connection, names: Names, reading: Reading, acl: bytes) -> None:
         self._connection = connection
         self._names = names
         self._reading = reading
@@ -65,7 +63,7 @@ class Transacting:
         """Give the stats by operation; None: what was read is not so any more."""
         plan = planned(operations, znodes, self._names, self._acl)
         if not plan.parts:
-            return [None] * len(operations)
+            return [None for _ in operations]
         code, frame = await self._connection.ask(Op.MULTI, multi_body(plan.parts))
         if code == Code.OK:
             results = results_of(frame)

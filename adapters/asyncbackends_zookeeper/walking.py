@@ -86,5 +86,5 @@ async def _read(
         if isinstance(result, int) and result != Code.NO_NODE:
             raise ours(result, f"reading {path!r}")
     node = next((result for result in found if isinstance(result, Node)), None)
-    listed = next((result for result in found if isinstance(result, list)), [])
-    return node, [names.name(name) for name in listed], position
+    listed = next((result for result in found if isinstance(result, list)), None)
+    return node, [names.name(name) for name in listed or ()], position

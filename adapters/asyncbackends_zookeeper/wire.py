@@ -81,9 +81,7 @@ class ZooKeeperWire:
             lost=events.lost,
         )
 
-    async def _attached(
-        self, endpoint: str, events: LinkEvents
-    ) -> tuple[Connection, KeptSession]:
+    async def _attached(self, endpoint: str, events: LinkEvents) -> tuple[Connection, KeptSession]:
         """Connect with the session that there is, or with a new one."""
         kept = self._session
         if kept is not None and not kept.over:
@@ -98,9 +96,7 @@ class ZooKeeperWire:
         self._session = KeptSession(greeting.session, greeting.password, greeting.ttl)
         return connection, self._session
 
-    async def _dial(
-        self, endpoint: str, kept: KeptSession | None
-    ) -> tuple[Connection, Greeting]:
+    async def _dial(self, endpoint: str, kept: KeptSession | None) -> tuple[Connection, Greeting]:
         number, password = (0, b"") if kept is None else (kept.number, kept.password)
         return await dial(endpoint, self._options, self._context, number, password)
 
