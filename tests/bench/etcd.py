@@ -14,8 +14,8 @@ from tests.bench.coordination_sides import (
     prepare,
 )
 from tests.bench.etcd_peers import STUBS, peers
-from tests.servers.running import Servers
 from tests.servers.etcd import Etcd
+from tests.servers.running import Servers
 
 __all__ = ("run",)
 

@@ -13,8 +13,8 @@ from tests.bench.coordination_sides import (
     prepare,
 )
 from tests.bench.nats_tree_peers import BARE, peers
-from tests.servers.running import Servers
 from tests.servers.nats import Nats
+from tests.servers.running import Servers
 
 __all__ = ("run",)
 
@@ -25,7 +25,10 @@ TARGETS = (
 
 
 async def _measure(server: Nats) -> None:
-    async with open_coordination(**server.settings()) as ours, peers(f"nats://{server.endpoint}") as others:
+    async with (
+        open_coordination(**server.settings()) as ours,
+        peers(f"nats://{server.endpoint}") as others,
+    ):
         await prepare(ours)
         await measure(f"nats {server.version()}", our_client(ours), others, TARGETS)
 
