@@ -22,7 +22,8 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIRED_PYTHONS = ("3.11", "3.12")
 EMBEDDED_ENGINES = "memory,sqlite"
 # Those with another server in the newest set.
-NEWEST_ENGINES = "mysql,rabbitmq"
+NEWEST_ENGINES = "mysql,rabbitmq,zookeeper,etcd"
+NEWEST = ("--servers=newest", f"--engines={NEWEST_ENGINES}")
 # Seconds after Ctrl-C in which servers are ended and their data removed.
 TIDYING = 30
 
@@ -93,6 +94,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def newest(session: nox.Session) -> None:
+    """Run the conformance kit on the newest servers, of engines that have another one there."""
+    install(session, "test")
+    session.run("pytest", "tests/conformance", *NEWEST, *session.posargs, interrupt_timeout=TIDYING)
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
     """Start servers until Ctrl-C: nox -s servers -- postgres nats; -- --install only installs."""
     install(session, "test")
@@ -114,9 +122,8 @@ def soak(session: nox.Session) -> None:
     command = ("pytest", "--length=soak", "--timeout=1800")
     session.run(*command, *session.posargs, interrupt_timeout=TIDYING)
     if not session.posargs:
-        newest = ("--servers=newest", f"--engines={NEWEST_ENGINES}")
         session.run(
-            *(*command, *newest, "tests/conformance", "tests/faults"), interrupt_timeout=TIDYING
+            *(*command, *NEWEST, "tests/conformance", "tests/faults"), interrupt_timeout=TIDYING
         )
     session.run("python", "-m", "tests.promises", "--length", "soak")
 
@@ -160,7 +167,19 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print ratios against bare drivers; nothing here is asserted by time."""
     install(session, "bench")
+    if not session.posargs or "etcd" in session.posargs:
+        session.env["ASYNCBACKENDS_BENCH_AETCD"] = interpreter_beside(session, "bench-aetcd")
     session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+def interpreter_beside(session: nox.Session, group: str) -> str:
+    """Give a Python that has what cannot live in one process with the rest, and nothing else."""
+    folder = Path(session.virtualenv.location).with_name(group)
+    python = str(folder / "bin" / "python")
+    session.run("python", "-m", "venv", "--clear", str(folder))
+    wanted = nox.project.dependency_groups(PYPROJECT, group)
+    session.run(python, "-m", "pip", "install", "--quiet", *wanted, external=True)
+    return python
 
 
 @nox.session
