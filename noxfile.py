@@ -21,9 +21,6 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIRED_PYTHONS = ("3.11", "3.12")
 EMBEDDED_ENGINES = "memory,sqlite"
-# Those with another server in the newest set.
-NEWEST_ENGINES = "mysql,rabbitmq,zookeeper,etcd"
-NEWEST = ("--servers=newest", f"--engines={NEWEST_ENGINES}")
 # Seconds after Ctrl-C in which servers are ended and their data removed.
 TIDYING = 30
 
@@ -94,13 +91,6 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
-def newest(session: nox.Session) -> None:
-    """Run the conformance kit on the newest servers, of engines that have another one there."""
-    install(session, "test")
-    session.run("pytest", "tests/conformance", *NEWEST, *session.posargs, interrupt_timeout=TIDYING)
-
-
-@nox.session
 def servers(session: nox.Session) -> None:
     """Start servers until Ctrl-C: nox -s servers -- postgres nats; -- --install only installs."""
     install(session, "test")
@@ -122,9 +112,8 @@ def soak(session: nox.Session) -> None:
     command = ("pytest", "--length=soak", "--timeout=1800")
     session.run(*command, *session.posargs, interrupt_timeout=TIDYING)
     if not session.posargs:
-        session.run(
-            *(*command, *NEWEST, "tests/conformance", "tests/faults"), interrupt_timeout=TIDYING
-        )
+        newest = (*command, "--servers=newest", "tests/conformance", "tests/faults")
+        session.run(*newest, interrupt_timeout=TIDYING)
     session.run("python", "-m", "tests.promises", "--length", "soak")
 
 
