@@ -156,7 +156,19 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print ratios against bare drivers; nothing here is asserted by time."""
     install(session, "bench")
+    if not session.posargs or "etcd" in session.posargs:
+        session.env["ASYNCBACKENDS_BENCH_AETCD"] = interpreter_beside(session, "bench-aetcd")
     session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+def interpreter_beside(session: nox.Session, group: str) -> str:
+    """Give a Python that has what cannot live in one process with the rest, and nothing else."""
+    folder = Path(session.virtualenv.location).with_name(group)
+    python = str(folder / "bin" / "python")
+    session.run("python", "-m", "venv", "--clear", str(folder))
+    wanted = nox.project.dependency_groups(PYPROJECT, group)
+    session.run(python, "-m", "pip", "install", "--quiet", *wanted, external=True)
+    return python
 
 
 @nox.session
