@@ -30,7 +30,10 @@ class CoordinationTrials(Runs[Server, CoordinationTrial]):
     ) -> CoordinationTrial:
         """Make the trial of an engine."""
         product = product_for(server)
-        trial = CoordinationTrial(name, subject, server, self.fleet, length, secrets, product)
+        before = product.sessions(name)
+        trial = CoordinationTrial(
+            name, subject, server, self.fleet, length, secrets, product, before
+        )
         # What is timed is not the import of the driver.
         trial.open()
         return trial

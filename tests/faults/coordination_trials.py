@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -24,6 +24,7 @@ __all__ = (
     "CoordinationTrial",
     "RunCoordinationTrial",
     "Seen",
+    "beside",
     "each_coordination",
 )
 
@@ -37,6 +38,8 @@ class CoordinationTrial(ServerTrial[Server]):
     """One scenario on one server, by one engine."""
 
     product: CoordinationProduct
+    known_before: set[str]
+    """Sessions that a trial before this one left behind."""
 
     def settings(self, server: Server | None = None, /, **others: Any) -> dict[str, Any]:
         """Give what opens a service on the trial's server, or another one."""
@@ -107,7 +110,7 @@ class CoordinationTrial(ServerTrial[Server]):
 
         await self.revive()
         await self.settled(gone, "connections are left on the server")
-        sessions = await self.sessions()
+        sessions = await self.sessions() - self.known_before
         assert not sessions, f"sessions are left: {sessions}"
 
 
@@ -162,6 +165,21 @@ class Seen:
             assert time.monotonic() < end, f"the watch shows too few: {few}, too many: {many}"
             await asyncio.sleep(0.01)
         assert not self.mistakes, self.mistakes[:5]
+
+
+@asynccontextmanager
+async def beside(*work: Coroutine[Any, Any, object]) -> AsyncGenerator[None]:
+    """Do something meanwhile that has no end of its own; what it fails with is raised at the end."""
+    tasks = [asyncio.create_task(one) for one in work]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 CoordinationScenario: TypeAlias = Callable[[CoordinationTrial], Coroutine[Any, Any, str]]

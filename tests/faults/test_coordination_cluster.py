@@ -16,6 +16,7 @@ from tests.faults.coordination_trials import (
     CoordinationTrial,
     RunCoordinationTrial,
     Seen,
+    beside,
     each_coordination,
 )
 from tests.servers.ensembles import EtcdCluster, ZooKeeperEnsemble
@@ -112,8 +113,7 @@ async def fail_overs(
         session = one.session
         await one.create_node("/here/mine", b"1", ephemeral=True)
         expected = {"/here", "/here/mine"}
-        following = asyncio.create_task(seen.follow(one.watch("/here", scope="tree", initial=True)))
-        try:
+        async with beside(seen.follow(one.watch("/here", scope="tree", initial=True))):
             for number in range(FAIL_OVERS[trial.length]):
                 held = await Lock(one, "/lock").acquire(10)
                 leader = await trial.fleet.do(three.leader)
@@ -132,9 +132,6 @@ async def fail_overs(
                 await trial.fleet.do(three.cluster.start)
             assert await one.read_node("/here/mine") == b"1"
             assert one.session is session
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
     return served, passed, both
 
 

@@ -24,6 +24,7 @@ from tests.faults.coordination_trials import (
     CoordinationTrial,
     RunCoordinationTrial,
     Seen,
+    beside,
     each_coordination,
 )
 from tests.faults.listener import ALERT, APPLICATION_DATA, Listener, records
@@ -108,8 +109,7 @@ async def endpoints_stand_in(trial: CoordinationTrial) -> str:
     ):
         session = one.session
         await one.create_node("/here/mine", ephemeral=True)
-        following = asyncio.create_task(seen.follow(one.watch("/here", scope="tree", initial=True)))
-        try:
+        async with beside(seen.follow(one.watch("/here", scope="tree", initial=True))):
             expected = {"/here", "/here/mine"}
             await seen.shows(expected)
             for turn in range(turns):
@@ -126,9 +126,6 @@ async def endpoints_stand_in(trial: CoordinationTrial) -> str:
                 await seen.shows(expected)
             assert one.session is session
             assert len(seen.gaps) == turns
-        finally:
-            following.cancel()
-            await asyncio.wait({following})
     return (
         f"{trial.engine}: {turns} times the way to the service ended: the other one was used "
         f"after at most {slowest:.2f} s, past a dead endpoint, with the same session"

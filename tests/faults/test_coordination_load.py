@@ -16,6 +16,7 @@ from tests.faults.coordination_trials import (
     CoordinationTrial,
     RunCoordinationTrial,
     Seen,
+    beside,
     each_coordination,
 )
 
@@ -40,34 +41,32 @@ async def thousand_at_once(trial: CoordinationTrial) -> str:
     numbers, took, seen = range(AT_ONCE), dict[str, float](), Seen()
     async with trial.open() as one, trial.open() as two:
         await one.create_node("/many")
-        following = asyncio.create_task(seen.follow(two.watch("/many", scope="tree", initial=True)))
-        began = time.monotonic()
-        await asyncio.gather(
-            *(one.create_node(f"/many/{n}", str(n), ephemeral=n % 2 == 0) for n in numbers)
-        )
-        took["made"] = time.monotonic() - began
-        assert len(await two.get_children("/many")) == AT_ONCE
-        began = time.monotonic()
-        found = await asyncio.gather(*(two.read_node(f"/many/{n}") for n in numbers))
-        took["read"] = time.monotonic() - began
-        assert found == [str(n).encode() for n in numbers]
-        await seen.shows({"/many", *(f"/many/{n}" for n in numbers)})
-        began = time.monotonic()
-        tickets = await asyncio.gather(*(one.contend("/line", str(n)) for n in numbers))
-        took["contended"] = time.monotonic() - began
-        assert len({ticket.order for ticket in tickets}) == AT_ONCE
-        assert [one_of.path for one_of in await two.contenders("/line")] == [
-            ticket.path for ticket in sorted(tickets, key=lambda ticket: ticket.order)
-        ]
-        await asyncio.gather(*(one.withdraw(ticket) for ticket in tickets))
-        assert await two.contenders("/line") == []
-        began = time.monotonic()
-        await asyncio.gather(*(two.delete_node(f"/many/{n}") for n in numbers))
-        took["deleted"] = time.monotonic() - began
-        await seen.shows({"/many"})
-        assert not seen.gaps, seen.gaps
-        following.cancel()
-        await asyncio.wait({following})
+        async with beside(seen.follow(two.watch("/many", scope="tree", initial=True))):
+            began = time.monotonic()
+            await asyncio.gather(
+                *(one.create_node(f"/many/{n}", str(n), ephemeral=n % 2 == 0) for n in numbers)
+            )
+            took["made"] = time.monotonic() - began
+            assert len(await two.get_children("/many")) == AT_ONCE
+            began = time.monotonic()
+            found = await asyncio.gather(*(two.read_node(f"/many/{n}") for n in numbers))
+            took["read"] = time.monotonic() - began
+            assert found == [str(n).encode() for n in numbers]
+            await seen.shows({"/many", *(f"/many/{n}" for n in numbers)})
+            began = time.monotonic()
+            tickets = await asyncio.gather(*(one.contend("/line", str(n)) for n in numbers))
+            took["contended"] = time.monotonic() - began
+            assert len({ticket.order for ticket in tickets}) == AT_ONCE
+            assert [one_of.path for one_of in await two.contenders("/line")] == [
+                ticket.path for ticket in sorted(tickets, key=lambda ticket: ticket.order)
+            ]
+            await asyncio.gather(*(one.withdraw(ticket) for ticket in tickets))
+            assert await two.contenders("/line") == []
+            began = time.monotonic()
+            await asyncio.gather(*(two.delete_node(f"/many/{n}") for n in numbers))
+            took["deleted"] = time.monotonic() - began
+            await seen.shows({"/many"})
+            assert not seen.gaps, seen.gaps
     told = ", ".join(f"{what} in {seconds:.2f} s" for what, seconds in took.items())
     return f"{trial.engine}: {AT_ONCE} nodes and contenders at once: {told}"
 
@@ -85,31 +84,23 @@ async def large_and_deep(trial: CoordinationTrial) -> str:
     async with trial.open() as one, trial.open() as two:
         session = one.session
         await one.create_node("/large")
-        following = asyncio.create_task(
-            seen.follow(two.watch("/large", scope="tree", initial=True))
-        )
-        began = time.monotonic()
-        await asyncio.gather(*(one.create_node(path, value) for path, value in values.items()))
-        found = await asyncio.gather(*(two.read_node(path) for path in values))
-        took = time.monotonic() - began
-        assert found == [*values.values()]
-        await seen.shows({"/large", *values})
-        ending = await trial.ending(one.create_node("/large/more", bytes(LARGEST + 1)))
-        ending.failed(InvalidRequestError)
-        following.cancel()
-        await asyncio.wait({following})
+        async with beside(seen.follow(two.watch("/large", scope="tree", initial=True))):
+            began = time.monotonic()
+            await asyncio.gather(*(one.create_node(path, value) for path, value in values.items()))
+            found = await asyncio.gather(*(two.read_node(path) for path in values))
+            took = time.monotonic() - began
+            assert found == [*values.values()]
+            await seen.shows({"/large", *values})
+            ending = await trial.ending(one.create_node("/large/more", bytes(LARGEST + 1)))
+            ending.failed(InvalidRequestError)
         # Who comes now is shown all of it.
         late = Seen()
-        following = asyncio.create_task(
-            late.follow(one.watch("/large", scope="tree", initial=True))
-        )
-        await late.shows({"/large", *values})
-        assert {**late.values, "/large": None} in (
-            {**values, "/large": None},
-            dict.fromkeys([*values, "/large"]),
-        )
-        following.cancel()
-        await asyncio.wait({following})
+        async with beside(late.follow(one.watch("/large", scope="tree", initial=True))):
+            await late.shows({"/large", *values})
+            assert {**late.values, "/large": None} in (
+                {**values, "/large": None},
+                dict.fromkeys([*values, "/large"]),
+            )
         await one.delete_node("/large", recursive=True)
         names = [f"level-{n}" for n in range(DEEPEST)]
         deepest = "/" + "/".join(names)
@@ -150,25 +141,19 @@ async def slow_reader(trial: CoordinationTrial) -> str:
         session = one.session
         await two.create_node("/busy/at-first")
         async with one.watch("/busy", scope="tree", initial=True) as unread:
-            following = asyncio.create_task(
-                seen.follow(one.watch("/busy", scope="tree", initial=True))
-            )
-            looking = asyncio.create_task(look_on(one, session, slowest, suspended))
-            began = time.monotonic()
-            gate = asyncio.Semaphore(IN_FLIGHT)
+            looking = look_on(one, session, slowest, suspended)
+            async with beside(seen.follow(one.watch("/busy", scope="tree", initial=True)), looking):
+                began = time.monotonic()
+                gate = asyncio.Semaphore(IN_FLIGHT)
 
-            async def change(number: int) -> None:
-                async with gate:
-                    await two.create_node(f"/busy/{number}", value)
+                async def change(number: int) -> None:
+                    async with gate:
+                        await two.create_node(f"/busy/{number}", value)
 
-            await asyncio.gather(*(change(number) for number in range(changes)))
-            took = time.monotonic() - began
-            everything = {"/busy", "/busy/at-first", *(f"/busy/{n}" for n in range(changes))}
-            await seen.shows(everything, patience=30)
-            looking.cancel()
-            following.cancel()
-            await asyncio.wait({looking, following})
-            assert looking.cancelled(), looking.exception()
+                await asyncio.gather(*(change(number) for number in range(changes)))
+                took = time.monotonic() - began
+                everything = {"/busy", "/busy/at-first", *(f"/busy/{n}" for n in range(changes))}
+                await seen.shows(everything, patience=30)
             assert one.session is session
             assert session.state is SessionState.CONNECTED
             # Now it is read: with or without a Gap, it comes to what is there.

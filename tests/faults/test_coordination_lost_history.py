@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.values import Gap
-from tests.faults.coordination_trials import CoordinationTrial, RunCoordinationTrial, Seen
+from tests.faults.coordination_trials import CoordinationTrial, RunCoordinationTrial, Seen, beside
 from tests.servers.etcd import Etcd
 from tests.servers.proxy import Proxy
 
@@ -41,39 +42,35 @@ async def compaction(trial: CoordinationTrial) -> str:
         trial.open() as two,
     ):
         first = await two.create_node("/here")
-        following = asyncio.create_task(seen.follow(one.watch("/here", scope="tree", initial=True)))
-        await seen.shows(expected)
-        for number in range(CHANGES):
-            await two.create_node(f"/here/{number}")
-            expected.add(f"/here/{number}")
-            if number % 10 == 5:
-                await compact()
-        await seen.shows(expected)
-        assert not seen.gaps, "a watch that follows loses nothing by it"
-        proxy.refuse = True
-        proxy.cut()
-        for number in range(CHANGES // 2):
-            await two.delete_node(f"/here/{number}")
-            expected.discard(f"/here/{number}")
-        await two.create_node("/here/came-and-went")
-        await two.delete_node("/here/came-and-went")
-        compacted = await compact()
-        await two.create_node("/here/after")
-        expected.add("/here/after")
-        proxy.refuse = False
-        await seen.shows(expected)
-        assert len(seen.gaps) == 1, seen.gaps
-        following.cancel()
-        await asyncio.wait({following})
+        async with beside(seen.follow(one.watch("/here", scope="tree", initial=True))):
+            await seen.shows(expected)
+            for number in range(CHANGES):
+                await two.create_node(f"/here/{number}")
+                expected.add(f"/here/{number}")
+                if number % 10 == 5:
+                    await compact()
+            await seen.shows(expected)
+            assert not seen.gaps, "a watch that follows loses nothing by it"
+            proxy.refuse = True
+            proxy.cut()
+            for number in range(CHANGES // 2):
+                await two.delete_node(f"/here/{number}")
+                expected.discard(f"/here/{number}")
+            await two.create_node("/here/came-and-went")
+            await two.delete_node("/here/came-and-went")
+            compacted = await compact()
+            await two.create_node("/here/after")
+            expected.add("/here/after")
+            proxy.refuse = False
+            await seen.shows(expected)
+            assert len(seen.gaps) == 1, seen.gaps
         late = Seen()
         resuming = one.watch("/here", scope="tree", since=first.modified_revision)
-        following = asyncio.create_task(late.follow(resuming))
-        await late.shows(expected)
-        assert [(gap.reason, gap.since) for gap in late.gaps] == [
-            ("compacted", first.modified_revision)
-        ]
-        following.cancel()
-        await asyncio.wait({following})
+        async with beside(late.follow(resuming)):
+            await late.shows(expected)
+            assert [(gap.reason, gap.since) for gap in late.gaps] == [
+                ("compacted", first.modified_revision)
+            ]
         # What is still there is told without one.
         async with one.watch("/here", scope="tree", since=compacted) as events:
             event = await asyncio.wait_for(anext(events), 5)
@@ -87,6 +84,6 @@ async def compaction(trial: CoordinationTrial) -> str:
     )
 
 
-async def begun(watch: object) -> None:
-    async with watch:  # type: ignore[attr-defined]  # any watch
+async def begun(watch: AbstractAsyncContextManager[object]) -> None:
+    async with watch:
         pass

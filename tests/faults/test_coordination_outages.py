@@ -4,8 +4,8 @@ import asyncio
 import socket
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -17,6 +17,7 @@ from tests.faults.coordination_trials import (
     CoordinationTrial,
     RunCoordinationTrial,
     Seen,
+    beside,
     each_coordination,
 )
 from tests.faults.server_trials import Ending
@@ -46,21 +47,6 @@ class Links:
                     self.down.append(time.monotonic())
                 elif status.state is ConnectionState.CONNECTED:
                     self.up.append(time.monotonic())
-
-
-@asynccontextmanager
-async def beside(*work: Awaitable[object]) -> AsyncIterator[list["asyncio.Future[object]"]]:
-    """Do something meanwhile that has no end of its own; its error is raised at the end."""
-    tasks = [asyncio.ensure_future(one) for one in work]
-    try:
-        yield tasks
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
 
 
 def hung_up(address: tuple[str, int]) -> float:
@@ -227,7 +213,7 @@ async def holder_is_cut_off(trial: CoordinationTrial) -> str:
             for turn in range(rounds):
                 server_too = turn % 3 == 2
                 session, lost_at = one.session, list[float]()
-                session.on_lost(lambda at=lost_at: at.append(time.monotonic()))
+                session.on_lost(partial(note_time, lost_at))
                 holding, over = asyncio.Event(), asyncio.Event()
                 body = asyncio.create_task(hold(one, holding, over))
                 await asyncio.wait_for(holding.wait(), 10)
@@ -264,6 +250,10 @@ async def holder_is_cut_off(trial: CoordinationTrial) -> str:
         f"{min(told_before):.2f} to {max(told_before):.2f} s before the next one held, which was "
         f"at most {max(entered_after):.2f} s after the cut"
     )
+
+
+def note_time(times: list[float]) -> None:
+    times.append(time.monotonic())
 
 
 async def hold(
