@@ -21,8 +21,6 @@ ROOT = Path(__file__).parent
 PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 REQUIRED_PYTHONS = ("3.11", "3.12")
 EMBEDDED_ENGINES = "memory,sqlite"
-# Those with another server in the newest set.
-NEWEST_ENGINES = "mysql,rabbitmq"
 # Seconds after Ctrl-C in which servers are ended and their data removed.
 TIDYING = 30
 
@@ -114,10 +112,8 @@ def soak(session: nox.Session) -> None:
     command = ("pytest", "--length=soak", "--timeout=1800")
     session.run(*command, *session.posargs, interrupt_timeout=TIDYING)
     if not session.posargs:
-        newest = ("--servers=newest", f"--engines={NEWEST_ENGINES}")
-        session.run(
-            *(*command, *newest, "tests/conformance", "tests/faults"), interrupt_timeout=TIDYING
-        )
+        newest = (*command, "--servers=newest", "tests/conformance", "tests/faults")
+        session.run(*newest, interrupt_timeout=TIDYING)
     session.run("python", "-m", "tests.promises", "--length", "soak")
 
 
@@ -160,7 +156,19 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Print ratios against bare drivers; nothing here is asserted by time."""
     install(session, "bench")
+    if not session.posargs or "etcd" in session.posargs:
+        session.env["ASYNCBACKENDS_BENCH_AETCD"] = interpreter_beside(session, "bench-aetcd")
     session.run("python", "-m", "tests.bench", *session.posargs)
+
+
+def interpreter_beside(session: nox.Session, group: str) -> str:
+    """Give a Python that has what cannot live in one process with the rest, and nothing else."""
+    folder = Path(session.virtualenv.location).with_name(group)
+    python = str(folder / "bin" / "python")
+    session.run("python", "-m", "venv", "--clear", str(folder))
+    wanted = nox.project.dependency_groups(PYPROJECT, group)
+    session.run(python, "-m", "pip", "install", "--quiet", *wanted, external=True)
+    return python
 
 
 @nox.session

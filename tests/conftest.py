@@ -7,7 +7,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
-from tests.engines import engine_entries, engine_names, engine_of
+from tests.engines import asked_engines, engine_entries, engine_names, engine_of
 
 pytest_plugins = ("pytester", "tests.leaks", "tests.promises.plugin", "tests.servers.fixtures")
 
@@ -28,13 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("asyncbackends")
     group.addoption("--engines", help="run the tests of these engines only: a,b")
     group.addoption(
-        "--servers", choices=("default", "newest"), default="default", help="which server versions"
+        "--servers",
+        choices=("default", "newest"),
+        default="default",
+        help="which server versions; the newest ones are for engines that have others there",
     )
     group.addoption("--length", choices=("ci", "soak"), default="ci", help="how long to try")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    engines = config.getoption("--engines") or ", ".join(engine_names())
+    engines = ", ".join(sorted(asked_engines(config) or engine_names()))
     servers, length = config.getoption("--servers"), config.getoption("--length")
     dumps = os.environ.get(DUMPS, f"{DUMPS} is not set, the generated dump is used")
     return [f"engines: {engines}; servers: {servers}; length: {length}", f"dumps: {dumps}"]
@@ -45,10 +48,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if config.getoption("--length") == "soak":
         for item in items:
             item.add_marker(pytest.mark.timeout(SOAK_TIMEOUT), append=False)
-    asked: str | None = config.getoption("--engines")
-    if asked is None:
+    wanted = asked_engines(config)
+    if wanted is None:
         return
-    wanted = {name.strip() for name in asked.split(",")}
     if unknown := wanted - {*engine_names()}:
         raise pytest.UsageError(
             f"--engines: unknown {', '.join(sorted(unknown))}; known: {', '.join(engine_names())}"

@@ -6,8 +6,9 @@ import pytest
 
 from asyncbackends.protocols.backend import Kind
 from asyncbackends.registry import installed_engines
+from tests.servers.running import engines_that_differ
 
-__all__ = ("engine_entries", "engine_names", "engine_of")
+__all__ = ("asked_engines", "engine_entries", "engine_names", "engine_of")
 
 
 def engine_entries() -> list[EntryPoint]:
@@ -18,6 +19,19 @@ def engine_entries() -> list[EntryPoint]:
 def engine_names() -> list[str]:
     """The names of the installed engines, each once; one engine may serve several kinds."""
     return sorted({entry.name for entry in engine_entries()})
+
+
+def asked_engines(config: pytest.Config) -> set[str] | None:
+    """The engines whose tests are to run: None stands for all of them.
+
+    With the newest servers that nobody named an engine for, those whose server is another one.
+    """
+    asked: str | None = config.getoption("--engines")
+    if asked is not None:
+        return {name.strip() for name in asked.split(",")}
+    if config.getoption("--servers") == "newest":
+        return {*engines_that_differ()} & {*engine_names()}
+    return None
 
 
 def engine_of(item: pytest.Item) -> str | None:

@@ -10,7 +10,7 @@ from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.nodes import NodeStat, Ticket
 from asyncbackends.protocols.values import Fence
 
-__all__ = ("checked_ticket", "new_entry", "ticket_of", "tickets_of")
+__all__ = ("checked_ticket", "is_entry_name", "new_entry", "ticket_of", "tickets_of")
 
 ENTRY: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -23,9 +23,14 @@ def new_entry(path: str) -> str:
     return checked_path(child(checked_path(path), uuid4().hex))
 
 
+def is_entry_name(segment: str) -> bool:
+    """Say whether a node of that name may be a contender's entry."""
+    return ENTRY.fullmatch(segment) is not None
+
+
 def _is_entry(stat: NodeStat) -> bool:
     """Say whether a node is a contender's entry, not some other child."""
-    return stat.ephemeral_owner is not None and ENTRY.fullmatch(name(stat.path)) is not None
+    return stat.ephemeral_owner is not None and is_entry_name(name(stat.path))
 
 
 def ticket_of(stat: NodeStat, namespace: str, epoch: int) -> Ticket:

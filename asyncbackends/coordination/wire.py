@@ -10,18 +10,19 @@ else on the link suffers. The core bounds every call by a deadline; arguments ar
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from asyncbackends.clock import Clock
-from asyncbackends.coordination.transaction import NodeOperation
+from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.errors import BackendError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.protocols.nodes import Node, NodeEvent, NodeStat, WatchScope
 
 __all__ = (
+    "ArrivingLink",
     "CoordinationLink",
     "Feed",
     "Followed",
@@ -167,6 +168,26 @@ class CoordinationLink(Protocol):
 
     async def close(self) -> None:
         """End the connection; sessions are left as they are."""
+        ...
+
+
+@runtime_checkable
+class ArrivingLink(Protocol):
+    """What a link may have, too: it makes a contender's entry and looks around, in one round trip.
+
+    Without it an entry is made by ``apply``, and a lock's second question is a second round trip.
+    """
+
+    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        """Apply the create of an entry, and give its stat.
+
+        True: it is there, and no other child with the name of an entry was made before it. What
+        was read for that was read at the same moment as it was made, or later. False where that
+        is not so, or not known.
+
+        :raises RefusedError: it was refused.
+        :raises SessionUnknownError: nothing was applied.
+        """
         ...
 
 

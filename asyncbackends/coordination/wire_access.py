@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import Create, NodeOperation
-from asyncbackends.coordination.wire import CoordinationLink, SessionUnknownError
+from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, SessionUnknownError
 from asyncbackends.errors import BackendError, ConnectionLostError, OperationTimeoutError
 from asyncbackends.linking import Links
 from asyncbackends.mapping import DriverErrors
@@ -82,8 +82,28 @@ class Access:
         :raises ConnectionLostError: there was no link, no live session, or no answer.
         :raises OperationTimeoutError: there was no answer in time.
         """
-        end = self.end() if end is None else end
         ephemeral = any(isinstance(one, Create) and one.ephemeral for one in operations)
+        return await self._write(
+            lambda link, owner: link.apply(operations, owner), end, ephemeral=ephemeral
+        )
+
+    async def arrive(
+        self, entry: Create, end: float
+    ) -> tuple[tuple[NodeStat, bool], LiveSession | None]:
+        """Make a contender's entry; give its stat, whether it is surely first, and its session.
+
+        :raises BackendError: as ``write`` does.
+        """
+        return await self._write(lambda link, owner: _arrived(link, entry, owner), end)
+
+    async def _write(
+        self,
+        send: Callable[[CoordinationLink, str | None], Awaitable[ResultT]],
+        end: float | None,
+        *,
+        ephemeral: bool = True,
+    ) -> tuple[ResultT, LiveSession | None]:
+        end = self.end() if end is None else end
         sent = False
         trouble: ConnectionLostError | None = None
         try:
@@ -97,7 +117,7 @@ class Access:
                     try:
                         with self._errors:
                             owner = None if session is None else session.id
-                            return await link.apply(operations, owner), session
+                            return await send(link, owner), session
                     except ConnectionLostError as error:
                         if error.maybe_applied:
                             raise
@@ -131,6 +151,16 @@ class Access:
     def _no_answer(self, *, maybe_applied: bool) -> OperationTimeoutError:
         message = f"the coordination service did not answer within {self._timeout:g} s"
         return OperationTimeoutError(message, maybe_applied=maybe_applied)
+
+
+async def _arrived(
+    link: CoordinationLink, entry: Create, owner: str | None
+) -> tuple[NodeStat, bool]:
+    if owner is not None and isinstance(link, ArrivingLink):
+        return await link.arrive(entry, owner)
+    (stat,) = await link.apply([entry], owner)
+    assert stat is not None  # noqa: S101  # see CoordinationLink.apply
+    return stat, False
 
 
 async def _pause() -> None:

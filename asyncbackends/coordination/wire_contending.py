@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import anyio
 
@@ -47,8 +47,8 @@ class Entries:
         self._start = start
         self._strays = 0
 
-    async def make(self, path: str, value: bytes) -> NodeStat:
-        """Make an entry for a contender on ``path``, and give its stat.
+    async def make(self, path: str, value: bytes) -> tuple[NodeStat, bool]:
+        """Make an entry for a contender on ``path``; give its stat, and whether it is surely first.
 
         :raises ConnectionLostError: none was made, and none will be.
         """
@@ -66,7 +66,7 @@ class Entries:
         if attempt.error is not None:
             raise attempt.error
         assert attempt.stat is not None  # noqa: S101  # it has settled without an error
-        return attempt.stat
+        return attempt.stat, attempt.first
 
     async def _run(self, attempt: "_Attempt", path: str, value: bytes, end: float) -> None:
         try:
@@ -85,17 +85,22 @@ class Entries:
     async def _try(self, attempt: "_Attempt", path: str, value: bytes, end: float) -> None:
         try:
             while attempt.stat is None:
-                attempt.stat = await self._made(new_entry(path), value, end)
+                attempt.stat, attempt.first = await self._made(new_entry(path), value, end)
         except BackendError as error:
             attempt.error = error
         except RefusedError as refused:
             attempt.error = refused.error
 
-    async def _made(self, entry: str, value: bytes, end: float) -> NodeStat | None:
+    async def _made(
+        self, entry: str, value: bytes, end: float
+    ) -> tuple[NodeStat, bool] | tuple[None, Literal[False]]:
         """Make one; None when it went with its session, or is not there and never will be."""
         session: LiveSession | None = None
+        stat: NodeStat | None
+        first = False
         try:
-            (stat,), session = await self._access.write([Create(entry, value, ephemeral=True)], end)
+            create = Create(entry, value, ephemeral=True)
+            (stat, first), session = await self._access.arrive(create, end)
         except BackendError as error:
             if not error.maybe_applied:
                 raise
@@ -103,9 +108,9 @@ class Entries:
             stat = await self._found(entry, session, end)
             if stat is None:
                 self._look_later(entry, session)
-        if session is None or session.state is SessionState.LOST:
-            return None
-        return stat
+        if stat is None or session is None or session.state is SessionState.LOST:
+            return None, False
+        return stat, first
 
     async def _found(self, entry: str, session: LiveSession, end: float) -> NodeStat | None:
         """Look for an entry of which nobody knows whether it was made."""
@@ -160,6 +165,7 @@ class _Attempt:
 
     def __init__(self) -> None:
         self.stat: NodeStat | None = None
+        self.first = False
         self.error: BackendError | None = None
         self.disowned = False
         self.settled = asyncio.Event()

@@ -194,12 +194,16 @@ class WireCoordination(Generic[OptionsT]):
     # Contending.
 
     async def contend(self, path: str, value: NodeValue = b"") -> Ticket:
+        ticket, _ = await self.arrive(path, value)
+        return ticket
+
+    async def arrive(self, path: str, value: NodeValue = b"") -> tuple[Ticket, bool]:
         with self._client.seam("contend"):
             content = checked_value(value)
             self._client.check()
-            stat = await self._client.entries.make(path, content)
+            stat, first = await self._client.entries.make(path, content)
             options = self._client.options
-            return ticket_of(stat, options.namespace, options.fence_epoch)
+            return ticket_of(stat, options.namespace, options.fence_epoch), first
 
     async def contenders(self, path: str) -> list[Ticket]:
         stats = await self._read("contenders", lambda link: link.entries(checked_path(path)))

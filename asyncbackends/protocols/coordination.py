@@ -3,7 +3,7 @@
 import enum
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, ParamSpec, Protocol, TypeVar, overload
+from typing import Literal, ParamSpec, Protocol, TypeVar, overload, runtime_checkable
 
 from asyncbackends.protocols.backend import Backend
 from asyncbackends.protocols.nodes import (
@@ -25,6 +25,7 @@ __all__ = (
     "SessionLost",
     "SessionState",
     "Sessions",
+    "SupportsArriving",
     "Transaction",
     "Transactions",
     "WatchableNodes",
@@ -233,6 +234,19 @@ class Contention(Protocol):
 
     async def withdraw(self, ticket: Ticket) -> None:
         """Give a place up; if it is gone already, this does nothing."""
+        ...
+
+
+@runtime_checkable
+class SupportsArriving(Protocol):
+    """What a service that answers with the queue can do: a recipe need not ask for it again."""
+
+    async def arrive(self, path: str, value: NodeValue = b"") -> tuple[Ticket, bool]:
+        """Take a place as ``contend`` does, and say whether surely nobody was before it then.
+
+        Since orders only grow, such a place is the first for as long as it is there. False says
+        nothing: ask for the contenders.
+        """
         ...
 
 

@@ -10,6 +10,7 @@ from asyncbackends.protocols.coordination import (
     Session,
     Sessions,
     SessionState,
+    SupportsArriving,
     WatchableNodes,
 )
 from asyncbackends.protocols.nodes import NodeValue, Ticket
@@ -36,9 +37,11 @@ async def first_place(
     behind.
     """
     while True:
-        ticket = await patiently(partial(coordination.contend, path, value))
+        ticket, first = await patiently(partial(_arrived, coordination, path, value))
         session = coordination.session
         if session.id == ticket.session_id:
+            if first and _grants(session):
+                return ticket, session
             try:
                 if await _comes_first(coordination, path, ticket, session):
                     return ticket, session
@@ -48,6 +51,13 @@ async def first_place(
                 raise
             await withdrawn(coordination, ticket, session)
         await short_pause()
+
+
+async def _arrived(coordination: Contending, path: str, value: NodeValue) -> tuple[Ticket, bool]:
+    """Contend; True where the service said that nobody is ahead."""
+    if isinstance(coordination, SupportsArriving):
+        return await coordination.arrive(path, value)
+    return await coordination.contend(path, value), False
 
 
 async def withdrawn(coordination: Contention, ticket: Ticket, session: Session) -> None:
@@ -78,10 +88,14 @@ async def _turn(coordination: Contending, path: str, ticket: Ticket, session: Se
             await _change_ahead(coordination, path, ticket, ahead[-1])
         elif session.state is not SessionState.CONNECTED:
             await _end_of_suspension(session)
-        elif session.remaining() > 0:
+        elif _grants(session):
             return True
         else:
             await short_pause()
+
+
+def _grants(session: Session) -> bool:
+    return session.state is SessionState.CONNECTED and session.remaining() > 0
 
 
 async def _ahead(coordination: Contention, path: str, ticket: Ticket) -> list[Ticket] | None:

@@ -12,6 +12,9 @@ BENCHMARKS = (
     "rabbitmq",
     "nats",
     "coordination",
+    "zookeeper",
+    "etcd",
+    "nats_tree",
 )
 
 

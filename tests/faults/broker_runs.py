@@ -32,7 +32,7 @@ class BrokerTrials(Runs[Server, BrokerTrial]):
     ) -> BrokerTrial:
         """Make the trial of an engine."""
         product = product_for(server)
-        trial = BrokerTrial(name, subject, server, product, self.fleet, length, secrets)
+        trial = BrokerTrial(name, subject, server, self.fleet, length, secrets, product)
         # What is timed is not the import of the driver.
         trial.open()
         return trial

@@ -1,22 +1,19 @@
 """What a trial of a broker is: a scenario on a server that it may break, by one engine."""
 
 import asyncio
-import socket
 import time
-import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
 
-from asyncbackends import ConnectionState, MessageBroker, Subscription, open_message_broker
-from asyncbackends.errors import BackendError
+from asyncbackends import MessageBroker, Subscription, open_message_broker
 from asyncbackends.opening import Opener
 from tests.faults.broker_products import BrokerProduct, SeenConnection
-from tests.faults.fleet import Fleet, revive
-from tests.servers.server import HOST, Server
+from tests.faults.server_trials import Ending, ServerTrial
+from tests.servers.server import Server
 
 __all__ = (
     "ENGINES",
@@ -29,43 +26,16 @@ __all__ = (
 )
 
 ENGINES = ("rabbitmq", "nats")
-PATIENCE = 5.0
 QUEUE_AGE = 3.0
 
 each_broker = pytest.mark.parametrize("engine", ENGINES)
 
 
 @dataclass
-class Ending:
-    """How a call ended, and after how many seconds."""
-
-    seconds: float
-    value: Any = None
-    error: BackendError | None = None
-
-    def failed(self, kind: type[BackendError]) -> BackendError:
-        """Give the error; it must be of exactly this type."""
-        assert self.error is not None, repr(self.value)
-        assert type(self.error) is kind, repr(self.error)
-        return self.error
-
-
-@dataclass
-class BrokerTrial:
+class BrokerTrial(ServerTrial[Server]):
     """One scenario on one server, by one engine."""
 
-    name: str
-    engine: str
-    server: Server
     product: BrokerProduct
-    fleet: Fleet[Server]
-    length: str
-    secrets: set[str] = field(default_factory=set[str])
-
-    @property
-    def namespace(self) -> str:
-        """What keeps it apart from others on one server."""
-        return self.name[:40]
 
     def settings(self, server: Server | None = None, /, **others: Any) -> dict[str, Any]:
         """Give what opens a broker on the trial's server, or another one."""
@@ -82,23 +52,6 @@ class BrokerTrial:
     def open_with(self, settings: dict[str, Any]) -> Opener[MessageBroker]:
         """Open a broker with these settings."""
         return open_message_broker(**settings)
-
-    async def ending(self, call: Awaitable[Any]) -> Ending:
-        """Await a call; only our own errors count as an end, and none shows a secret."""
-        began = time.monotonic()
-        try:
-            value = await call
-        except BackendError as error:
-            self.check_error(error)
-            return Ending(time.monotonic() - began, error=error)
-        return Ending(time.monotonic() - began, value)
-
-    def check_error(self, error: BackendError) -> None:
-        """See that an error says where it comes from, and no secret."""
-        assert error.engine == self.engine
-        assert error.operation
-        told = "".join(traceback.format_exception(error)) + repr(error)
-        assert not [secret for secret in self.secrets if secret in told]
 
     async def refusal(self, server: Server | None = None, /, **others: Any) -> Ending:
         """Open a broker that cannot be opened."""
@@ -120,41 +73,6 @@ class BrokerTrial:
         seconds before (rabbitmq-server, issue 10070).
         """
         await asyncio.sleep(QUEUE_AGE if self.engine == "rabbitmq" else 0)
-
-    async def kill(self) -> None:
-        """End the server as ``kill -9`` does."""
-        await self.fleet.do(self.server.kill)
-
-    async def start(self) -> None:
-        """Start it again."""
-        await self.fleet.do(self.server.start)
-
-    async def freeze(self) -> None:
-        """Let it answer nothing."""
-        await self.fleet.do(self.server.freeze)
-
-    async def thaw(self) -> None:
-        """Let it go on."""
-        await self.fleet.do(self.server.thaw)
-
-    async def revive(self) -> None:
-        """Let it run, whatever was done to it."""
-        await self.fleet.do(revive, self.server)
-
-    async def port_opens(self) -> float:
-        """Wait until the server can be connected to, and give the time of it."""
-
-        def opens() -> float:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    with socket.create_connection((HOST, self.server.port), timeout=1):
-                        return time.monotonic()
-                except OSError:
-                    assert time.monotonic() < deadline, "the port stays closed"
-                    time.sleep(0.01)
-
-        return await self.fleet.do(opens)
 
     async def driver_confirmed(self, exchange: str) -> float:
         """Wait until the driver alone has a message confirmed by the server; give the seconds."""
@@ -198,28 +116,6 @@ class BrokerTrial:
 
         await self.revive()
         await self.settled(gone, "connections are left on the server")
-
-    # Waiting.
-
-    async def settled(
-        self, condition: Callable[[], Awaitable[bool]], what: str, *, patience: float = PATIENCE
-    ) -> float:
-        """Wait until something holds that takes a moment; give the seconds it took."""
-        began = time.monotonic()
-        while not await condition():
-            assert time.monotonic() < began + patience, what
-            await asyncio.sleep(0.02)
-        return time.monotonic() - began
-
-    async def in_state(
-        self, broker: MessageBroker, state: ConnectionState, *, patience: float = PATIENCE
-    ) -> float:
-        """Wait for a state of the broker; give the seconds it took."""
-
-        async def is_so() -> bool:
-            return broker.state is state
-
-        return await self.settled(is_so, f"not {state}", patience=patience)
 
 
 async def numbers(deliveries: Subscription, count: int, *, patience: float = 20) -> list[int]:

@@ -7,6 +7,8 @@ import pytest
 
 from tests.faults.broker_runs import BrokerTrials
 from tests.faults.broker_trials import RunBrokerTrial
+from tests.faults.coordination_runs import CoordinationTrials
+from tests.faults.coordination_trials import RunCoordinationTrial
 from tests.faults.database_runs import Trials
 from tests.faults.database_trials import RunTrial
 from tests.faults.runs import collected
@@ -47,3 +49,27 @@ def run_broker_trial(
 def run_alone(broker_trials: BrokerTrials, engine: str) -> RunBrokerTrial:
     """Run a scenario for this test's engine, beside nothing: it is much work, or counts tasks."""
     return partial(broker_trials.outcome, subject=engine, among=[engine])
+
+
+@pytest.fixture(scope="session")
+def coordination_trials(servers: Servers, length: str) -> Generator[CoordinationTrials]:
+    """Servers of coordination, one for each engine, and what came of the scenarios on them."""
+    trials = CoordinationTrials(servers, length)
+    yield trials
+    trials.close()
+
+
+@pytest.fixture
+def run_coordination_trial(
+    request: pytest.FixtureRequest, coordination_trials: CoordinationTrials, engine: str
+) -> RunCoordinationTrial:
+    """Run a scenario for this test's engine, beside those of the same test that were collected."""
+    return partial(coordination_trials.outcome, subject=engine, among=collected(request, "engine"))
+
+
+@pytest.fixture
+def run_coordination_alone(
+    coordination_trials: CoordinationTrials, engine: str
+) -> RunCoordinationTrial:
+    """Run a scenario for this test's engine, beside nothing: it is much work, or counts tasks."""
+    return partial(coordination_trials.outcome, subject=engine, among=[engine])

@@ -13,7 +13,8 @@ from asyncbackends.protocols.values import Fence
 from asyncbackends.recipes import patience, waiting
 from asyncbackends.recipes.lock import Held, Lock
 from asyncbackends.testing.recipes.lock_histories import LockEvent, violations_of
-from tests.faults.lock_simulation import MakeLock, Simulation
+from tests.faults.lock_simulation import Simulation
+from tests.faults.lock_workers import MakeLock
 
 HISTORIES = {"ci": 200, "soak": 6000}
 SIDE_BY_SIDE = 40

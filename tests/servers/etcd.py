@@ -105,7 +105,7 @@ class Etcd(Server):
         if self.tls is not None:
             command += ["--insecure-skip-tls-verify", f"--cacert={self.ca}"]
             command += [f"--cert={self._client.certificate}", f"--key={self._client.key}"]
-        environment = {"ETCDCTL_API": "3"}
+        environment: dict[str, str] = {}
         if login is not None:
             # Not on the command line, where every process of the machine reads it.
             environment["ETCDCTL_USER"] = ":".join(login)

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable, Sequence
 
 import pytest
 
-from tests.engines import engine_of
+from tests.engines import asked_engines, engine_of
 from tests.servers.installing import CannotInstallError, install
 from tests.servers.running import Servers, engines_of_a_set, product_of, products_for
 from tests.servers.server import Server
@@ -13,10 +13,9 @@ CANNOT = pytest.StashKey[CannotInstallError]()
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    newest, asked = _newest(config), config.getoption("--engines")
+    newest, wanted = _newest(config), asked_engines(config)
     names = [*engines_of_a_set(newest=newest)]
-    if asked is not None:
-        wanted = {name.strip() for name in asked.split(",")}
+    if wanted is not None:
         names = [name for name in names if name in wanted]
     products = [product_of(name, newest=newest) for name in names]
     found = [f"{each.product} {each.version() or 'not installed yet'}" for each in products]

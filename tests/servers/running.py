@@ -28,7 +28,15 @@ from tests.servers.sid import CannotInstallError
 from tests.servers.zookeeper import ZooKeeper
 from tests.servers.zookeeper_newest import ZooKeeperNewest
 
-__all__ = ("PRODUCTS", "Servers", "engines_of_a_set", "known_names", "product_of", "products_for")
+__all__ = (
+    "PRODUCTS",
+    "Servers",
+    "engines_of_a_set",
+    "engines_that_differ",
+    "known_names",
+    "product_of",
+    "products_for",
+)
 
 PRODUCTS: Mapping[str, type[Server]] = {
     "postgres": Postgres,
@@ -78,6 +86,12 @@ def known_names() -> Sequence[str]:
 def engines_of_a_set(*, newest: bool) -> Sequence[str]:
     """Name the engines that have a server in the default or the newest set."""
     return [name for name, product in _set(newest).items() if product.engine == name]
+
+
+def engines_that_differ() -> Sequence[str]:
+    """Name the engines that have another server in the newest set."""
+    names = engines_of_a_set(newest=True)
+    return [name for name in names if PRODUCTS[name] is not NEWEST[name]]
 
 
 class Servers:

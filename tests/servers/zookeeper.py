@@ -106,7 +106,7 @@ class ZooKeeper(Server):
 
     def sessions(self) -> Sequence[str]:
         """Give the ids of the sessions that it knows, as hexadecimal digits."""
-        return re.findall(r"^0x([0-9a-f]+)$", self.say("dump"), re.MULTILINE)
+        return re.findall(r"^\t0x([0-9a-f]+)$", self.say("dump"), re.MULTILINE)
 
     def serves(self) -> bool:
         """Say whether it serves clients."""

@@ -11,6 +11,7 @@ from asyncbackends.testing.coordination import (
     CoordinationFaultsConformance,
 )
 from asyncbackends.testing.coordination.fixtures import SessionFaults
+from asyncbackends.testing.recipes import RecipesConformance
 from tests.unit.tree_wire import server_of
 
 
@@ -34,3 +35,10 @@ class TestWireCoordinationFaults(CoordinationFaultsConformance):
     def faults(self, name: str) -> Iterator[SessionFaults]:
         yield server_of(name)
         server_of(name).clear()
+
+
+class TestRecipesOverAWire(RecipesConformance):
+    @pytest.fixture
+    def settings(self) -> dict[str, Any]:
+        endpoint = f"tree-{uuid4().hex}"
+        return {"engine": "tests.unit.tree_wire:engine", "endpoints": endpoint}

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from asyncbackends.clock import Clock, SystemClock
-from asyncbackends.coordination.transaction import NodeOperation
+from asyncbackends.coordination.paths import name, parent
+from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.coordination.watching import ahead, covers
 from asyncbackends.coordination.wire import (
     Followed,
@@ -176,6 +177,12 @@ class TreeLink:
             return stats
 
         return await self.call(call, wrote=True)
+
+    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        (stat,) = await self.apply([entry], session_id)
+        assert stat is not None
+        others = self.server.tree.children.get(parent(entry.path), ())
+        return stat, [*others] == [name(entry.path)]
 
     def feed(self, path: str, scope: WatchScope, sink: WatchSink) -> "TreeFeed":
         return TreeFeed(self, path, scope, sink)

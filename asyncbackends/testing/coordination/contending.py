@@ -3,6 +3,7 @@
 import pytest
 
 from asyncbackends.errors import NodeNotFoundError, TransactionFailedError
+from asyncbackends.protocols.coordination import SupportsArriving
 from asyncbackends.protocols.nodes import Ticket
 from asyncbackends.testing.coordination.fixtures import (
     Coordination,
@@ -46,6 +47,27 @@ class ContendingConformance(CoordinationFixtures):
         assert len({ticket.path for ticket in tickets}) == 10
         for client in (coordination, other):
             assert await client.contenders(root) == tickets
+
+    async def test_who_arrives_first_is_told_or_asks(
+        self, coordination: Coordination, other: Coordination, root: str
+    ) -> None:
+        """``SupportsArriving``."""
+        if not isinstance(coordination, SupportsArriving):
+            return
+        assert isinstance(other, SupportsArriving)
+        first, surely = await coordination.arrive(root, "host-1")
+        second, second_surely = await other.arrive(root, "host-2")
+        assert not second_surely
+        assert await other.contenders(root) == [first, second]
+        await coordination.withdraw(first)
+        third, third_surely = await coordination.arrive(root)
+        assert not third_surely
+        assert await coordination.contenders(root) == [second, third]
+        for ticket in (second, third):
+            await other.withdraw(ticket)
+        last, last_surely = await other.arrive(root)
+        assert last_surely is surely, "what can be known once can be known again"
+        assert await coordination.contenders(root) == [last]
 
     async def test_nobody_contends(self, coordination: Coordination, root: str) -> None:
         assert await coordination.contenders(root) == []

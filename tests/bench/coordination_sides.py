@@ -1,0 +1,110 @@
+"""What is measured of a coordination engine beside bare drivers and what others put over them."""
+
+import asyncio
+import cProfile
+import io
+import pstats
+from collections.abc import Mapping, Sequence
+from itertools import count
+from typing import NamedTuple
+
+from asyncbackends import DistributedCoordinationService
+from asyncbackends.recipes import Lock
+from tests.bench.coordination_rounds import KEYS, VALUE, Turn, by_callers, turns
+from tests.bench.side_by_side import Figures, print_figures
+
+__all__ = ("CREATE", "LOCK", "READ", "Client", "Target", "measure", "our_client", "prepare")
+
+READ, CREATE, LOCK = "read", "create", "lock and unlock"
+OURS = "ours"
+AT_ONCE = 64
+TABLES = ((READ, AT_ONCE, 2000), (CREATE, AT_ONCE, 2000), (READ, 1, 400), (CREATE, 1, 400))
+LOCKS = 200
+PROFILED = 4000
+
+Client = Mapping[str, Turn]
+"""What a client can do, by the operation's name."""
+
+
+class Target(NamedTuple):
+    """What an engine is held to: its CPU at most, or its throughput at least, beside another's."""
+
+    operation: str
+    beside: str
+    cpu: float | None = None
+    throughput: float | None = None
+
+
+async def prepare(coordination: DistributedCoordinationService) -> None:
+    """Make the nodes that are read, and the parent of those that are made."""
+    await coordination.create_node("/made")
+    await asyncio.gather(*(coordination.create_node(_key(number), VALUE) for number in range(KEYS)))
+
+
+def our_client(coordination: DistributedCoordinationService) -> Client:
+    """Give the engine's."""
+    lock = Lock(coordination, "/lock")
+
+    async def lock_and_unlock(number: int) -> None:
+        async with lock:
+            pass
+
+    return {
+        READ: by_callers(lambda number: coordination.read_node(_key(number))),
+        CREATE: by_callers(lambda number: coordination.create_node(f"/made/{number}", VALUE)),
+        LOCK: by_callers(lock_and_unlock),
+    }
+
+
+def _key(number: int) -> str:
+    return f"/read/{number % KEYS}"
+
+
+async def measure(
+    title: str, ours: Client, peers: Mapping[str, Client], targets: Sequence[Target]
+) -> None:
+    """Measure all; the first peer that can do an operation is the baseline of its table."""
+    measured: dict[str, Mapping[str, Figures]] = {}
+    for operation, at_once, operations in (*TABLES, (LOCK, 1, LOCKS)):
+        able = {name: peer[operation] for name, peer in peers.items() if operation in peer}
+        first = next(iter(able))
+        clients = {first: able[first], OURS: ours[operation], **able}
+        figures = await turns(clients, operations, at_once)
+        print_figures(f"{title}: {operation}, {at_once} at once", figures)
+        # A target is for many at once where that is measured.
+        measured.setdefault(operation, figures)
+    print()
+    for target in targets:
+        _print_target(target, measured[target.operation])
+    for operation in (READ, CREATE):
+        await _print_profile(f"{title}, {operation}", ours[operation])
+
+
+def _print_target(target: Target, figures: Mapping[str, Figures]) -> None:
+    own, other = figures[OURS], figures[target.beside]
+    if target.cpu is not None:
+        measured = own.cpu / other.cpu
+        verdict = "met" if measured <= target.cpu else "missed"
+        what = f"CPU of {target.operation} <= {target.cpu} of {target.beside}"
+        print(f"  target: {what}: {measured:.2f}, {verdict}")
+    if target.throughput is not None:
+        measured = own.throughput / other.throughput
+        verdict = "met" if measured >= target.throughput else "missed"
+        what = f"throughput of {target.operation} >= {target.throughput} of {target.beside}"
+        print(f"  target: {what}: {measured:.2f}, {verdict}")
+
+
+_profiled = count(10_000_000)
+
+
+async def _print_profile(title: str, turn: Turn) -> None:
+    """Print where a client's time goes."""
+    profile = cProfile.Profile()
+    numbers = [next(_profiled) for _ in range(PROFILED)]
+    profile.enable()
+    await turn(numbers, AT_ONCE)
+    profile.disable()
+    text = io.StringIO()
+    pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(20)
+    print(f"\n{title}: where the time goes")
+    print("\n".join(line for line in text.getvalue().splitlines() if line.strip())[:3500])

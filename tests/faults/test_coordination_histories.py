@@ -1,0 +1,70 @@
+"""No two holders' fenced writes interleave on a real server, whatever happens meanwhile."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from asyncbackends.testing.recipes.lock_histories import LockEvent, violations_of
+from tests.faults.coordination_histories import RealHistory, disturb_server, stepped_clock
+from tests.faults.coordination_trials import (
+    CoordinationTrial,
+    RunCoordinationTrial,
+    each_coordination,
+)
+
+SECONDS = {"ci": 15.0, "soak": 600.0}
+ROUND = 15.0
+AT_ONCE = 5
+FIRST_SEED = 70_000
+
+pytestmark = [each_coordination, pytest.mark.timeout(900)]
+
+
+@pytest.mark.promise("lock.mutual-exclusion-by-token")
+def test_no_history_is_wrong(
+    run_coordination_trial: RunCoordinationTrial, engine: str, figure: Callable[[str], None]
+) -> None:
+    figure(run_coordination_trial(histories))
+
+
+async def histories(trial: CoordinationTrial) -> str:
+    first = FIRST_SEED if trial.length == "ci" else random.SystemRandom().randrange(10**9)
+    counts: Counter[str] = Counter()
+    done: Counter[str] = Counter()
+    rounds = round(SECONDS[trial.length] / ROUND)
+    for turn in range(rounds):
+        seeds = range(first + turn * AT_ONCE, first + (turn + 1) * AT_ONCE)
+        for history in await one_round(trial, seeds, done):
+            counts.update(event.kind for event in history)
+    # They are worth the name: holders were lost, and late writes came.
+    number = rounds * AT_ONCE
+    assert counts["acquired"] > 5 * number, counts
+    assert counts["lost"] > number / 2, counts
+    assert counts["refused"] > 0, counts
+    said = ", ".join(
+        f"{counts[kind]} {kind}" for kind in ("acquired", "lost", "accepted", "refused")
+    )
+    did = ", ".join(f"{count} {what}" for what, count in done.items())
+    return f"{trial.engine}: {number} histories from seed {first}: {said}; {did}"
+
+
+async def one_round(
+    trial: CoordinationTrial, seeds: range, done: Counter[str]
+) -> list[list[LockEvent]]:
+    """Let histories happen side by side on one server that is disturbed, and look at each."""
+    calm = asyncio.Event()
+    running = [RealHistory(trial, seed) for seed in seeds]
+    with stepped_clock() as clock:
+        async with asyncio.TaskGroup() as group:
+            for history in running:
+                group.create_task(history.run(ROUND, calm))
+            done.update(await disturb_server(trial, ROUND, seeds.start, clock))
+            calm.set()
+    for history in running:
+        shown = "\n".join(map(str, history.history))
+        assert violations_of(history.history) == [], f"seed {history.seed}:\n{shown}"
+        assert history.left == [], f"seed {history.seed}"
+    return [history.history for history in running]

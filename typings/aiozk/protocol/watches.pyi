@@ -1,0 +1,3 @@
+from aiozk.protocol.request import Request
+
+class RemoveWatchesRequest(Request): ...
