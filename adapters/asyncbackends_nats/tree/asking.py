@@ -51,6 +51,8 @@ class Asking:
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: list[bytes] = []
+        self._kept: list[_Waiting] = []
+        """Whose frames have not left yet."""
         self._writable = asyncio.Event()
         self._closed = False
         self._others = connection.refused
@@ -134,6 +136,7 @@ class Asking:
         else:
             line = f"PUB {subject} {self._inbox}{number} {len(body)}\r\n"
         self._write(b"%s%s%s%s\r\n" % (before, line.encode(), headers, body))
+        self._kept.append(waiting)
         try:
             return await waiting.future
         finally:
@@ -148,8 +151,16 @@ class Asking:
         """Let what was written leave now."""
         data = b"".join(self._unsent)
         self._unsent.clear()
-        if not self.is_over:
-            self._line.send(data)
+        kept, self._kept = self._kept, []
+        if self.is_over or not data:
+            return
+        transport = self._line.transport
+        had_left = transport.get_write_buffer_size() == 0
+        self._line.send(data)
+        if had_left and transport.is_closing():
+            # The socket was dead already: surely nothing of it was sent.
+            for waiting in kept:
+                waiting.writes = False
 
     def _over(self, *, maybe_applied: bool) -> ConnectionLostError:
         lost = self._line.lost
@@ -173,6 +184,8 @@ class Asking:
         all_waiting = [*self._waiting.values()]
         self._waiting.clear()
         self._writable.set()
+        for waiting in self._kept:
+            waiting.writes = False
         for waiting in all_waiting:
             if not waiting.future.done():
                 waiting.future.set_exception(self._over(maybe_applied=waiting.writes))
