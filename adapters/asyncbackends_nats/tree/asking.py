@@ -18,6 +18,8 @@ from asyncbackends_nats.requests import status_of
 __all__ = ("Answer", "Asking")
 
 API: Final = "$JS.API."
+PATIENCE: Final = 1.0
+"""Seconds for the answer to a write that was cancelled; a leader that dies takes it along."""
 
 
 class Answer(NamedTuple):
@@ -53,6 +55,7 @@ class Asking:
         self._unsent: list[bytes] = []
         self._kept: list[_Waiting] = []
         """Whose frames have not left yet."""
+        self._strays: dict[int, _Waiting] = {}
         self._writable = asyncio.Event()
         self._closed = False
         self._others = connection.refused
@@ -126,6 +129,8 @@ class Asking:
         while not self._line.writable and not self.is_over:
             self._writable.clear()
             await self._writable.wait()
+        if self._strays:
+            await self._settled()
         if self.is_over:
             raise self._over(maybe_applied=False)
         self._number = number = self._number + 1
@@ -140,6 +145,23 @@ class Asking:
         try:
             return await waiting.future
         finally:
+            if writes and waiting.future.cancelled():
+                self._stray(number, waiting)
+            else:
+                self._waiting.pop(number, None)
+
+    def _stray(self, number: int, waiting: _Waiting) -> None:
+        """Let a write be answered whose caller was cancelled: what is read until then is older."""
+        waiting.future = self._loop.create_future()
+        # Whatever the answer is, nobody waits for it.
+        waiting.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._strays[number] = waiting
+
+    async def _settled(self) -> None:
+        strays = dict(self._strays)
+        await asyncio.wait([one.future for one in strays.values()], timeout=PATIENCE)
+        for number in strays:
+            self._strays.pop(number, None)
             self._waiting.pop(number, None)
 
     def _write(self, data: bytes) -> None:
