@@ -18,6 +18,8 @@ from asyncbackends_nats.requests import status_of
 __all__ = ("Answer", "Asking")
 
 API: Final = "$JS.API."
+PATIENCE: Final = 1.0
+"""Seconds for the answer to a write that was cancelled; a leader that dies takes it along."""
 
 
 class Answer(NamedTuple):
@@ -51,6 +53,9 @@ class Asking:
         self._number = 0
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: list[bytes] = []
+        self._kept: list[_Waiting] = []
+        """Whose frames have not left yet."""
+        self._strays: dict[int, _Waiting] = {}
         self._writable = asyncio.Event()
         self._closed = False
         self._others = connection.refused
@@ -124,6 +129,8 @@ class Asking:
         while not self._line.writable and not self.is_over:
             self._writable.clear()
             await self._writable.wait()
+        if self._strays:
+            await self._settled()
         if self.is_over:
             raise self._over(maybe_applied=False)
         self._number = number = self._number + 1
@@ -134,9 +141,27 @@ class Asking:
         else:
             line = f"PUB {subject} {self._inbox}{number} {len(body)}\r\n"
         self._write(b"%s%s%s%s\r\n" % (before, line.encode(), headers, body))
+        self._kept.append(waiting)
         try:
             return await waiting.future
         finally:
+            if writes and waiting.future.cancelled():
+                self._stray(number, waiting)
+            else:
+                self._waiting.pop(number, None)
+
+    def _stray(self, number: int, waiting: _Waiting) -> None:
+        """Let a write be answered whose caller was cancelled: what is read until then is older."""
+        waiting.future = self._loop.create_future()
+        # Whatever the answer is, nobody waits for it.
+        waiting.future.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._strays[number] = waiting
+
+    async def _settled(self) -> None:
+        strays = dict(self._strays)
+        await asyncio.wait([one.future for one in strays.values()], timeout=PATIENCE)
+        for number in strays:
+            self._strays.pop(number, None)
             self._waiting.pop(number, None)
 
     def _write(self, data: bytes) -> None:
@@ -148,8 +173,16 @@ class Asking:
         """Let what was written leave now."""
         data = b"".join(self._unsent)
         self._unsent.clear()
-        if not self.is_over:
-            self._line.send(data)
+        kept, self._kept = self._kept, []
+        if self.is_over or not data:
+            return
+        transport = self._line.transport
+        had_left = transport.get_write_buffer_size() == 0
+        self._line.send(data)
+        if had_left and transport.is_closing():
+            # The socket was dead already: surely nothing of it was sent.
+            for waiting in kept:
+                waiting.writes = False
 
     def _over(self, *, maybe_applied: bool) -> ConnectionLostError:
         lost = self._line.lost
@@ -173,6 +206,8 @@ class Asking:
         all_waiting = [*self._waiting.values()]
         self._waiting.clear()
         self._writable.set()
+        for waiting in self._kept:
+            waiting.writes = False
         for waiting in all_waiting:
             if not waiting.future.done():
                 waiting.future.set_exception(self._over(maybe_applied=waiting.writes))
