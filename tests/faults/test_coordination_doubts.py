@@ -61,11 +61,19 @@ class Writes:
         both.delete(f"{path}/going")
         await both.commit()
 
-    async def applied(self, kind: str, path: str) -> bool:
-        """Say whether it was; a transaction is whole or not at all."""
+    async def read(self, path: str) -> tuple[bool, bool, bool]:
         made = await self.two.exists(f"{path}/new") is not None
         changed = await self.two.read_node(f"{path}/old") == b"new"
         gone = await self.two.exists(f"{path}/going") is None
+        return made, changed, gone
+
+    async def applied(self, kind: str, path: str) -> bool:
+        """Say whether it was; a transaction is whole or not at all."""
+        # It may be on its way: what is read first is older.
+        before = None
+        while before != (now := await self.read(path)):
+            before = now
+        made, changed, gone = now
         match kind:
             case "create" | "ephemeral":
                 assert (changed, gone) == (False, False)
