@@ -6,6 +6,7 @@ import re
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -86,10 +87,13 @@ class ZooKeeper(Server):
         :raises CommandFailedError: it does not answer.
         """
         try:
-            with socket.create_connection((HOST, self.port), timeout=patience) as plain:
-                link = plain
+            with ExitStack() as stack:
+                link = stack.enter_context(
+                    socket.create_connection((HOST, self.port), timeout=patience)
+                )
                 if self.tls is not None:
-                    link = self.tls.trusting_context().wrap_socket(plain)
+                    secured = self.tls.trusting_context().wrap_socket(link)
+                    link = stack.enter_context(secured)
                 link.sendall(word.encode())
                 with link.makefile("rb") as stream:
                     return stream.read().decode()
