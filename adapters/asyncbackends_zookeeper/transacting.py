@@ -1,5 +1,6 @@
 """Several operations as a whole: what they come to is read, and holds or nothing is applied."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -46,8 +47,10 @@ class Transacting:
         """
         looks = looks_of(operations)
         while True:
-            znodes = await self._reading.znodes([ROOT, *looks.nodes])
-            children = await self._reading.children_of_all([*looks.children])
+            znodes, children = await asyncio.gather(
+                self._reading.znodes([ROOT, *looks.nodes]),
+                self._reading.children_of_all([*looks.children]),
+            )
             stats = {path: znode.stat(path) for path, znode in znodes.items() if path != ROOT}
             told = evaluate(operations, stats, children).told
             results = await self._commit(operations, znodes)
