@@ -120,6 +120,8 @@ class GrpcChannel:
 
     def __init__(self, connection: Http2Connection) -> None:
         self.connection = connection
+        self._waiting = 0
+        """So many wait for the answer to a call."""
 
     async def unary(self, block: bytes, message: bytes) -> bytes:
         """Ask for one message and give the one that is the answer; cancelling leaves nothing.
@@ -142,9 +144,13 @@ class GrpcChannel:
                 answer.set_result(heard[0])
 
         stream = self._open(block, message, heard.append, ended, ends=True)
+        if not self._waiting:
+            self.connection.flush()
+        self._waiting += 1
         try:
             return await answer
         finally:
+            self._waiting -= 1
             # Of one that has ended there is nothing to cancel.
             self.connection.cancel(stream)
 

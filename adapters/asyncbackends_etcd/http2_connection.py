@@ -29,6 +29,9 @@ MOST_STREAMS: Final = 1000
 """So many requests are on their way at most; more wait."""
 MOST_BLOCK: Final = 65_536
 LAST_STREAM: Final = 2**31 - 1
+PONGS_LATE: Final = 0.02
+"""Seconds for which the answer to a ping waits for something to leave with."""
+MOST_PONGS: Final = 10
 FAREWELL: Final = 0.3
 """Seconds for what is written to leave when a connection is closed."""
 
@@ -50,6 +53,8 @@ class Http2Connection(asyncio.Protocol):
         """Those with something unsent that no window has room for."""
         self._next = 1
         self._out: list[bytes] = []
+        self._pongs: list[bytes] = []
+        self._pongs_timer: asyncio.TimerHandle | None = None
         self._window = DEFAULT_WINDOW
         self._stream_window = DEFAULT_WINDOW
         self._most_frame = frames.MOST_FRAME
@@ -88,6 +93,10 @@ class Http2Connection(asyncio.Protocol):
         stream.unsent += data
         if stream.id in self._streams:
             self._push(stream)
+
+    def flush(self) -> None:
+        """Send what is to be sent now, not with what else comes in this turn of the loop."""
+        self._flush()
 
     def cancel(self, stream: Http2Stream) -> None:
         """Have no interest in a request any more."""
@@ -167,10 +176,25 @@ class Http2Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         # What many tasks do in one turn of the loop leaves as one.
-        data = b"".join(self._out)
+        data = b"".join((*self._out, *self._pongs))
         self._out.clear()
+        self._pongs.clear()
         if data and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+    def _answer_ping(self, payload: bytes) -> None:
+        # A gRPC server pings after each request to learn the delay of the line; an answer on its
+        # own costs as much as a request.
+        self._pongs.append(frame(frames.PING, frames.ACK, 0, payload))
+        if len(self._pongs) > MOST_PONGS:
+            self._flush()
+        elif self._pongs_timer is None:
+            self._pongs_timer = self._loop.call_later(PONGS_LATE, self._send_pongs)
+
+    def _send_pongs(self) -> None:
+        self._pongs_timer = None
+        if self._pongs:
+            self._flush()
 
     # What asyncio calls.
 
@@ -206,6 +230,8 @@ class Http2Connection(asyncio.Protocol):
         if self.lost is not None:
             return
         self.lost = reason
+        if self._pongs_timer is not None:
+            self._pongs_timer.cancel()
         if not self.greeted.done():
             self.greeted.set_exception(error or StreamBrokenError(reason, heard=False))
             # Nobody may be waiting for it.
@@ -240,7 +266,7 @@ class Http2Connection(asyncio.Protocol):
             self._widen(number, payload)
         elif kind == frames.PING:
             if not flags & frames.ACK:
-                self._write(frame(frames.PING, frames.ACK, 0, payload))
+                self._answer_ping(payload)
         elif kind == frames.RST_STREAM:
             self._take_reset(number, payload)
         elif kind == frames.SETTINGS:
