@@ -97,7 +97,11 @@ class Applying:
             listed = await asked
         finally:
             asked.cancel()
-        return stat, [one for one in listed if is_entry_name(one)] == [name(entry.path)]
+        own = name(entry.path)
+        if own not in listed:
+            # It was asked before the parents were made.
+            listed = await self._reading.listed_now(parent(entry.path))
+        return stat, [one for one in listed if is_entry_name(one)] == [own]
 
     async def _create(self, create: Create) -> NodeStat:
         path = create.path
