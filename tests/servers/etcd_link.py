@@ -44,8 +44,8 @@ class EtcdLink(Link):
             return 0
         kind, stream, payload = _parts(buffer, length)
         if kind == HEADERS:
-            headers = dict(self._decoder.decode(payload))
-            self._methods[stream] = headers[":path"].rpartition("/")[2]
+            headers = dict(self._decoder.decode(payload, raw=True))
+            self._methods[stream] = headers[b":path"].decode().rpartition("/")[2]
             if self._methods[stream] == RENEWAL and self._faults.freezes_renewals:
                 self._lost.add(stream)
         elif kind == RST_STREAM:
