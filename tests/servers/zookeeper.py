@@ -6,7 +6,6 @@ import re
 import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -87,16 +86,14 @@ class ZooKeeper(Server):
         :raises CommandFailedError: it does not answer.
         """
         try:
-            with ExitStack() as stack:
-                link = stack.enter_context(
-                    socket.create_connection((HOST, self.port), timeout=patience)
-                )
+            with socket.create_connection((HOST, self.port), timeout=patience) as plain:
+                link = plain
                 if self.tls is not None:
-                    secured = self.tls.trusting_context().wrap_socket(link)
-                    link = stack.enter_context(secured)
-                link.sendall(word.encode())
-                with link.makefile("rb") as stream:
-                    return stream.read().decode()
+                    link = self.tls.trusting_context().wrap_socket(plain)
+                with link:
+                    link.sendall(word.encode())
+                    with link.makefile("rb") as stream:
+                        return stream.read().decode()
         except OSError as error:
             raise CommandFailedError(f"{self} does not answer: {error}") from error
 
