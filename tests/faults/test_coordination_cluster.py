@@ -77,7 +77,6 @@ class Three:
     def settings(self, **others: Any) -> dict[str, Any]:
         own: dict[str, Any] = {
             "namespace": self._trial.namespace,
-            "session_ttl": TTL,
             "link_timeout": 2.0,
             "reconnect_max": 0.2,
             **({"replicas": 3} if isinstance(self.cluster, NatsCluster) else {}),
@@ -162,7 +161,7 @@ async def holder_dies(
 ) -> float:
     """Cut a holder off for good, as its death would; give the seconds until another holds."""
     async with Proxy(three.members["two"].endpoint) as proxy:
-        only_way = three.settings(endpoints=proxy.endpoint)
+        only_way = three.settings(endpoints=proxy.endpoint, session_ttl=TTL)
         async with open_coordination(**only_way) as holder:
             held = await Lock(holder, "/dying").acquire(10)
             waiting = asyncio.create_task(Lock(waiter, "/dying").acquire(60))
