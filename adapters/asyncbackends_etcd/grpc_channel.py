@@ -120,6 +120,8 @@ class GrpcChannel:
 
     def __init__(self, connection: Http2Connection) -> None:
         self.connection = connection
+        self._waiting = 0
+        """So many wait for the answer to a call."""
 
     async def unary(self, block: bytes, *messages: bytes) -> list[bytes]:
         """Ask for one message by each and give those that are the answers; all are sent at once.
@@ -137,7 +139,13 @@ class GrpcChannel:
                 answer, stream = self._ask(block, message)
                 answers.append(answer)
                 streams.append(stream)
-            return [await answer for answer in answers]
+            if not self._waiting:
+                self.connection.flush()
+            self._waiting += 1
+            try:
+                return [await answer for answer in answers]
+            finally:
+                self._waiting -= 1
         finally:
             for stream in streams:
                 # Of one that has ended there is nothing to cancel.

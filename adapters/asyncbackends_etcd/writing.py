@@ -24,6 +24,7 @@ from asyncbackends_etcd.envelope import AFTER_PLAIN, Held, head_time, plain_head
 from asyncbackends_etcd.keys import Keys
 from asyncbackends_etcd.known import Known
 from asyncbackends_etcd.reading import ROOT_NODE, Reads
+from asyncbackends_etcd.responses import Ranged
 
 __all__ = ("Writes",)
 
@@ -50,7 +51,8 @@ class Writes:
         stats: list[NodeStat | None] | None = None
         match operations:
             case [Create() as create]:
-                stats = await self._create(create, lease)
+                made = await self._create(create, lease)
+                stats = None if made is None else [made[0]]
             case [Update() as update]:
                 stats = await self._update(update)
             case [Delete() as delete]:
@@ -61,8 +63,27 @@ class Writes:
                 pass
         return await self._commit(operations, lease) if stats is None else stats
 
-    async def _create(self, create: Create, lease: int) -> list[NodeStat | None] | None:
-        """Make one whose parent is there; None: that is not so."""
+    async def arrive(self, entry: Create, lease: int) -> tuple[NodeStat, bool]:
+        """Make a contender's entry, and say whether no child that may be one was made before.
+
+        :raises RefusedError: it was refused.
+        """
+        entries = self._keys.entries(parent(entry.path))
+        made = await self._create(entry, lease, [requests.read(requests.first_made(*entries))])
+        if made is None:
+            (stat,) = await self._commit([entry], lease)
+            assert stat is not None  # noqa: S101  # of a create there is one
+            return stat, False
+        stat, (first,) = made
+        return stat, [kv.key for kv in first.kvs] == [self._keys.of(entry.path)]
+
+    async def _create(
+        self, create: Create, lease: int, beside: Sequence[bytes] = ()
+    ) -> tuple[NodeStat, list[Ranged]] | None:
+        """Make one whose parent is there; None: that is not so.
+
+        :param beside: what is read once it is made, of which the answers are given.
+        """
         path, above = create.path, parent(create.path)
         if path == ROOT:
             raise _refused(refusals.node_exists(ROOT, ROOT_NODE.stat))
@@ -75,12 +96,12 @@ class Writes:
             otherwise.append(requests.read(requests.range_of(over, keys_only=True)))
         head, owner = plain_head(now), lease if create.ephemeral else 0
         put = requests.put(key, sealed(head, now, create.value), lease_id=owner)
-        request = requests.txn(compares, [put], otherwise)
+        request = requests.txn(compares, [put, *beside], otherwise)
         answer = await self._reads.write(request)
         if answer.succeeded:
             revision = answer.revision
             self._known.note_made(path, head, revision, owner)
-            return [stat_of(path, revision, revision, head, now, owner)]
+            return stat_of(path, revision, revision, head, now, owner), answer.ranges
         there, *over_it = answer.ranges
         if there.kvs:
             held = Held.opened(path, there.kvs[0])

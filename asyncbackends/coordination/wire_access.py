@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.session import LiveSession
@@ -12,6 +12,7 @@ from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, Sess
 from asyncbackends.errors import BackendError, ConnectionLostError, OperationTimeoutError
 from asyncbackends.linking import Links
 from asyncbackends.mapping import DriverErrors
+from asyncbackends.narrowing import is_of_kind
 from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeStat
 
@@ -156,11 +157,15 @@ class Access:
 async def _arrived(
     link: CoordinationLink, entry: Create, owner: str | None
 ) -> tuple[NodeStat, bool]:
-    if owner is not None and isinstance(link, ArrivingLink):
+    if owner is not None and _can_arrive(link):
         return await link.arrive(entry, owner)
     (stat,) = await link.apply([entry], owner)
     assert stat is not None  # noqa: S101  # see CoordinationLink.apply
     return stat, False
+
+
+def _can_arrive(link: CoordinationLink) -> TypeGuard[ArrivingLink]:
+    return is_of_kind(type(link), ArrivingLink)
 
 
 async def _pause() -> None:

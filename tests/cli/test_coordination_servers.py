@@ -25,7 +25,10 @@ def site(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Pa
     given = servers.get(engine).settings(namespace=f"cli_{uuid4().hex[:12]}")
     path = tmp_path / "site.conf"
     database = ["[DATABASE]", "engine = sqlite", f"endpoints = {tmp_path / 'site'}.db"]
-    service = ["[DISTRIBUTED_COORDINATION]", *(f"{name} = {value}" for name, value in given.items())]
+    service = [
+        "[DISTRIBUTED_COORDINATION]",
+        *(f"{name} = {value}" for name, value in given.items()),
+    ]
     path.write_text("\n".join([*database, "", *service]), encoding="utf-8")
     return path
 
