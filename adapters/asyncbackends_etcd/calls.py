@@ -58,7 +58,8 @@ class Calls:
     async def ask(self, method: str, message: bytes, *, wrote: bool = False) -> bytes:
         """Give the answer to a call.
 
-        :param wrote: it changes something.
+        :param wrote: it changes something, and does so also for who is cancelled meanwhile: what
+            takes something away must not be lost.
         :raises BackendError: or SessionUnknownError.
         :raises RpcError: the history that was asked for is gone, or still to come.
         """
@@ -69,13 +70,13 @@ class Calls:
         """Give the answers to several calls that are made at once; see :meth:`ask`."""
         token = self.token
         try:
-            return await self._channel.unary(self._block(method), *messages)
+            return await self._channel.unary(self._block(method), *messages, goes_on=wrote)
         except (RpcError, StreamBrokenError) as error:
             if not self._may_renew(error):
                 raise _ours(error, wrote=wrote) from error
         await self.renew(token)
         try:
-            return await self._channel.unary(self._block(method), *messages)
+            return await self._channel.unary(self._block(method), *messages, goes_on=wrote)
         except (RpcError, StreamBrokenError) as error:
             raise _ours(error, wrote=wrote) from error
 

@@ -24,9 +24,12 @@ async def connected(
     options: EtcdCoordinationOptions,
     context: ssl.SSLContext | None,
     on_lost: Callable[[str, Exception | None], None],
+    *,
+    is_first: bool,
 ) -> Calls:
     """Open a connection, and wait until the server has shown that it speaks HTTP/2.
 
+    :param is_first: no server was found to be of use before.
     :raises ConnectionFailedError: it cannot be used.
     :raises TlsFailedError: TLS cannot be had; nothing secret was sent.
     """
@@ -47,7 +50,7 @@ async def connected(
         await asyncio.shield(connection.greeted)
     except BaseException as error:
         await connection.close()
-        ours = _dial_error(error, secure=context is not None)
+        ours = _dial_error(error, secure=context is not None, is_first=is_first)
         if ours is None:
             raise
         raise ours from error
@@ -66,7 +69,9 @@ def _check_protocol(layer: ssl.SSLObject | None) -> None:
         raise ConnectionFailedError(message)
 
 
-def _dial_error(error: BaseException, *, secure: bool) -> ConnectionFailedError | None:
+def _dial_error(
+    error: BaseException, *, secure: bool, is_first: bool
+) -> ConnectionFailedError | None:
     if isinstance(error, ConnectionFailedError):
         return None
     if isinstance(error, ssl.SSLError):
@@ -75,8 +80,11 @@ def _dial_error(error: BaseException, *, secure: bool) -> ConnectionFailedError 
     if isinstance(error, StreamBrokenError) or (
         isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
     ):
-        hint = "" if secure else "; a server that demands TLS does so: set tls = on"
-        return ConnectionFailedError(f"the server ended the connection at once{hint} ({error})")
+        hint = "one that has no TLS" if secure else "one that demands TLS (then set tls = on)"
+        reason = f": {error}" if str(error) else ""
+        message = f"the server ended the connection at once, as {hint} does{reason}"
+        # One that is about to stop does so, too: that is tried again where there was one with TLS.
+        return TlsFailedError(message) if secure and is_first else ConnectionFailedError(message)
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
         return ConnectionFailedError(f"it cannot be reached: {error.strerror or error}")
     return None
