@@ -11,6 +11,7 @@ import psutil
 from tests.faults.zookeeper_sessions import close_session
 from tests.servers.etcd import Etcd
 from tests.servers.nats import Nats
+from tests.servers.nats_tree import NatsTree
 from tests.servers.server import HOST, CommandFailedError, Server
 from tests.servers.zookeeper import ZooKeeper
 
@@ -63,10 +64,14 @@ def seen_connections(server: Server) -> int:
     """Count the connections that a server has accepted and not closed."""
     if not server.is_running:
         return 0
-    found = psutil.Process(server.process.pid).net_connections("tcp")
-    return sum(
-        one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in found
-    )
+    found = [
+        one
+        for one in psutil.Process(server.process.pid).net_connections("tcp")
+        if one.status == psutil.CONN_ESTABLISHED and one.raddr
+    ]
+    # etcd is a client of its own, too.
+    itself = {one.laddr.port for one in found if one.raddr.port == server.port}
+    return sum(one.laddr.port == server.port and one.raddr.port not in itself for one in found)
 
 
 class ZooKeeperProduct(CoordinationProduct):
@@ -129,13 +134,15 @@ class NatsProduct(CoordinationProduct):
         self.server = server
 
     def sessions(self, namespace: str) -> set[str]:
-        raise NotImplementedError
+        return NatsTree(self.server, namespace).sessions()
 
     def expire(self, namespace: str, session_id: str) -> None:
-        raise NotImplementedError
+        NatsTree(self.server, namespace).expire(session_id)
 
     def stored(self, namespace: str) -> int:
-        return int(self._stream(namespace)["num_subjects"])
+        # Ends stay for two minutes, and go by themselves.
+        tree = NatsTree(self.server, namespace)
+        return len(tree.nodes()) + len(tree.sessions())
 
     def watches(self, namespace: str) -> int:
         return int(self._stream(namespace)["consumer_count"])
