@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         """How many frames came."""
         self.on_lost: Callable[[BackendError], None] | None = None
         self.on_event: Callable[[bytes, int], None] | None = None
-        self._greeting: asyncio.Future[bytes] | None = self._loop.create_future()
+        self._greeting: asyncio.Future[bytes] | None = None
         self._reads: dict[int, asyncio.Future[Reply]] = {}
         self._writes: dict[int, asyncio.Future[Reply]] = {}
         self._answered: dict[int, Answered] = {}
@@ -74,9 +74,10 @@ class Connection(asyncio.Protocol):
     async def greet(self, request: bytes) -> bytes:
         """Send the first request; give the first reply."""
         self._check()
-        assert self._greeting is not None  # noqa: S101  # it is sent once
+        # Not before: nobody would retrieve what it fails with.
+        greeting = self._greeting = self._loop.create_future()
         self.transport.write(LENGTH.pack(len(request)) + request)
-        return await self._greeting
+        return await greeting
 
     async def log_in(self, body: bytes) -> int:
         """Say who this is; give the code of the reply."""
