@@ -32,7 +32,7 @@ from asyncbackends_nats.line import Line
 from asyncbackends_nats.options import ConnectionOptions
 from asyncbackends_nats.requests import Requests
 
-__all__ = ("DEFAULT_PORT", "OLDEST", "Connection", "dial")
+__all__ = ("DEFAULT_PORT", "OLDEST", "Connection", "check_login", "dial")
 
 API_INFO: Final = "$JS.API.INFO"
 """Every account with JetStream may ask for that."""
@@ -104,6 +104,22 @@ class Connection:
         self.line.forget()
         self.requests.close()
         await self.client.end()
+
+
+def check_login(options: ConnectionOptions) -> None:
+    """See that options say only once who we are.
+
+    :raises ConfigurationError: they do not.
+    """
+    logins = {
+        "username": options.username,
+        "token": options.token,
+        "nkey_seed_file": options.nkey_seed_file,
+        "credentials_file": options.credentials_file,
+    }
+    given = [name for name, value in logins.items() if value is not None]
+    if len(given) > 1:
+        raise ConfigurationError(f"give one of {' and '.join(given)}")
 
 
 async def dial(

@@ -9,13 +9,13 @@ from asyncbackends.broker.wire import LinkEvents, PublishingEvents, Wire
 from asyncbackends.broker.wire_broker import WireBroker
 from asyncbackends.clock import Clock, SystemClock
 from asyncbackends.endpoints import check_ports
-from asyncbackends.errors import BackendError, ConfigurationError
+from asyncbackends.errors import BackendError
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends.tls import tls_context
 from asyncbackends_nats.consuming import NatsConsumingLink
 from asyncbackends_nats.declaring import Declaring
 from asyncbackends_nats.deleting import Deleting
-from asyncbackends_nats.dialing import DEFAULT_PORT, Connection, dial
+from asyncbackends_nats.dialing import DEFAULT_PORT, Connection, check_login, dial
 from asyncbackends_nats.driver_errors import ours
 from asyncbackends_nats.exchanges import Exchanges
 from asyncbackends_nats.memory import Memory
@@ -106,15 +106,7 @@ def create(endpoints: Sequence[str], options: NatsBrokerOptions) -> WireBroker[N
     :raises ConfigurationError: an endpoint is none, or options exclude one another.
     """
     check_ports(endpoints, DEFAULT_PORT, "NATS")
-    logins = {
-        "username": options.username,
-        "token": options.token,
-        "nkey_seed_file": options.nkey_seed_file,
-        "credentials_file": options.credentials_file,
-    }
-    given = [name for name, value in logins.items() if value is not None]
-    if len(given) > 1:
-        raise ConfigurationError(f"give one of {' and '.join(given)}")
+    check_login(options)
     guarantees = _guarantees(options)
     return WireBroker("nats", endpoints, options, NatsWire, guarantees=guarantees)
 

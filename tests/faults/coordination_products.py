@@ -11,6 +11,7 @@ import psutil
 from tests.faults.zookeeper_sessions import close_session
 from tests.servers.etcd import Etcd
 from tests.servers.nats import Nats
+from tests.servers.nats_tree import NatsTree
 from tests.servers.server import HOST, CommandFailedError, Server
 from tests.servers.zookeeper import ZooKeeper
 
@@ -129,13 +130,15 @@ class NatsProduct(CoordinationProduct):
         self.server = server
 
     def sessions(self, namespace: str) -> set[str]:
-        raise NotImplementedError
+        return NatsTree(self.server, namespace).sessions()
 
     def expire(self, namespace: str, session_id: str) -> None:
-        raise NotImplementedError
+        NatsTree(self.server, namespace).expire(session_id)
 
     def stored(self, namespace: str) -> int:
-        return int(self._stream(namespace)["num_subjects"])
+        # Ends stay for two minutes, and go by themselves.
+        tree = NatsTree(self.server, namespace)
+        return len(tree.nodes()) + len(tree.sessions())
 
     def watches(self, namespace: str) -> int:
         return int(self._stream(namespace)["consumer_count"])

@@ -18,6 +18,7 @@ from asyncbackends.testing.coordination.fixtures import (
     Coordination,
     CoordinationFixtures,
     OpenCoordination,
+    new_root,
 )
 from asyncbackends.testing.harness import Cancelling, Harness
 
@@ -125,12 +126,19 @@ class CoordinationCancellingConformance(CoordinationFixtures):
                 await anext(feed)
 
         for suspension in range(1, 12):
-            async with harness.background(harness.cancel_at(follow(), suspension)) as following:
-                await harness.sleep(0.01)
-                await coordination.create_node(f"{root}/a-{suspension}")
-                await coordination.create_node(f"{root}/b-{suspension}")
+            done: list[bool] = []
+
+            async def write(done: list[bool] = done) -> None:
+                # However long it takes to begin, something comes after that.
+                while not done:
+                    await coordination.create_node(f"{root}{new_root()}")
+                    await harness.sleep(0.01)
+
+            async with harness.background(write()) as writing:
                 async with harness.deadline(5):
-                    await following.result()
+                    await harness.cancel_at(follow(), suspension)
+                done.append(True)
+                await writing.result()
         assert harness.running() == before
 
     async def test_cancelled_open_leaves_nothing(
