@@ -121,15 +121,37 @@ class GrpcChannel:
     def __init__(self, connection: Http2Connection) -> None:
         self.connection = connection
         self._waiting = 0
-        """So many wait for the answer to a call."""
+        """So many wait for answers to what they asked; who does so alone need not wait to send."""
 
-    async def unary(self, block: bytes, message: bytes) -> bytes:
-        """Ask for one message and give the one that is the answer; cancelling leaves nothing.
+    async def unary(self, block: bytes, *messages: bytes) -> list[bytes]:
+        """Ask for one message by each and give those that are the answers; all are sent at once.
+
+        Cancelling leaves nothing.
 
         :param block: the headers.
-        :raises RpcError: the answer is an error.
+        :raises RpcError: an answer is an error.
         :raises StreamBrokenError: there is none.
         """
+        answers: list[asyncio.Future[bytes]] = []
+        streams: list[Http2Stream] = []
+        self._waiting += 1
+        try:
+            for message in messages:
+                answer, stream = self._ask(block, message)
+                answers.append(answer)
+                streams.append(stream)
+            if self._waiting == 1:
+                self.connection.flush()
+            return [await answer for answer in answers]
+        finally:
+            self._waiting -= 1
+            for stream in streams:
+                # Of one that has ended there is nothing to cancel.
+                self.connection.cancel(stream)
+            if len(answers) > 1:
+                _drop(answers)
+
+    def _ask(self, block: bytes, message: bytes) -> tuple[asyncio.Future[bytes], Http2Stream]:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         heard: list[bytes] = []
 
@@ -143,16 +165,7 @@ class GrpcChannel:
             else:
                 answer.set_result(heard[0])
 
-        stream = self._open(block, message, heard.append, ended, ends=True)
-        if not self._waiting:
-            self.connection.flush()
-        self._waiting += 1
-        try:
-            return await answer
-        finally:
-            self._waiting -= 1
-            # Of one that has ended there is nothing to cancel.
-            self.connection.cancel(stream)
+        return answer, self._open(block, message, heard.append, ended, ends=True)
 
     def stream(
         self,
@@ -186,6 +199,13 @@ class GrpcChannel:
 def framed(message: bytes) -> bytes:
     """Put before a message what gRPC says of it."""
     return len(message).to_bytes(PREFIX) + message
+
+
+def _drop(answers: list[asyncio.Future[bytes]]) -> None:
+    """Let nobody be told that an error was never looked at: the first one was."""
+    for answer in answers:
+        if not answer.cancel() and not answer.cancelled():
+            answer.exception()
 
 
 def _error_of(trailers: Headers) -> RpcError | None:

@@ -53,6 +53,8 @@ class Http2Connection(asyncio.Protocol):
         """Those with something unsent that no window has room for."""
         self._next = 1
         self._out: list[bytes] = []
+        self._whole: list[Http2Stream] = []
+        """Those whose last bytes are in what is written next."""
         self._pongs: list[bytes] = []
         self._pongs_timer: asyncio.TimerHandle | None = None
         self._window = DEFAULT_WINDOW
@@ -155,8 +157,10 @@ class Http2Connection(asyncio.Protocol):
             if size <= 0:
                 self._blocked[stream.id] = stream
                 return
-            stream.whole = stream.ending and size == len(unsent)
-            flags = frames.END_STREAM if stream.whole else 0
+            flags = 0
+            if stream.ending and size == len(unsent):
+                flags, stream.whole = frames.END_STREAM, True
+                self._whole.append(stream)
             self._write(frame(frames.DATA, flags, stream.id, bytes(unsent[:size])))
             del unsent[:size]
             self._window -= size
@@ -179,8 +183,18 @@ class Http2Connection(asyncio.Protocol):
         data = b"".join((*self._out, *self._pongs))
         self._out.clear()
         self._pongs.clear()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        transport, whole = self._transport, self._whole
+        if whole:
+            self._whole = []
+        if not data or transport is None:
+            return
+        goes_at_once = transport.is_closing() or not transport.get_write_buffer_size()
+        if not transport.is_closing():
+            transport.write(data)
+        if goes_at_once and transport.is_closing():
+            # The socket refused it, or was over before: not a byte of it has left.
+            for stream in whole:
+                stream.whole = False
 
     def _answer_ping(self, payload: bytes) -> None:
         # A gRPC server pings after each request to learn the delay of the line; an answer on its
@@ -221,6 +235,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         words = f": {exc}" if exc is not None else " by the server"
         reason = f"the connection was ended{words}"
+        self._flush()
         self._lose(reason, exc)
         self._break_all(reason)
         if not self._gone.done():

@@ -81,8 +81,8 @@ def first_made(key: bytes, end: bytes) -> bytes:
 
 
 def at(range_request: bytes, revision: int) -> bytes:
-    """Ask for a range as it was at a revision; 0 for now."""
-    return range_request + integer(4, revision)
+    """Ask for a range as it was at a revision that this server has reached."""
+    return range_request + integer(4, revision) + b"\x38\x01"
 
 
 def read(range_request: bytes) -> bytes:

@@ -15,7 +15,6 @@ from asyncbackends.errors import BackendError
 from asyncbackends.protocols.nodes import NodeStat, Ticket
 from asyncbackends_etcd import requests
 from asyncbackends_etcd.committing import (
-    MOST_AT_ONCE,
     Commit,
     Snapshot,
     reading_of,
@@ -98,7 +97,7 @@ class Writes:
         head, owner = plain_head(now), lease if create.ephemeral else 0
         put = requests.put(key, sealed(head, now, create.value), lease_id=owner)
         request = requests.txn(compares, [put, *beside], otherwise)
-        answer = await self._reads.txn(request, wrote=True)
+        answer = await self._reads.write(request)
         if answer.succeeded:
             revision = answer.revision
             self._known.note_made(path, head, revision, owner)
@@ -138,7 +137,7 @@ class Writes:
             put = requests.put(key, sealed(head, now, update.value), keeps_lease=True)
             otherwise = [requests.read(requests.range_of(key))]
             request = requests.txn(compares, [put], otherwise)
-            answer = await self._reads.txn(request, wrote=True)
+            answer = await self._reads.write(request)
             if answer.succeeded:
                 if held is not None:
                     self._known.note(held)
@@ -165,7 +164,7 @@ class Writes:
         request = requests.txn(compares, writes, otherwise)
         pause = FIRST_PAUSE
         while True:
-            answer = await self._reads.txn(request, wrote=True)
+            answer = await self._reads.write(request)
             self._known.forget(path)
             if answer.succeeded:
                 return [None]
@@ -187,7 +186,7 @@ class Writes:
         ]
         otherwise = [requests.read(requests.range_of(key, keys_only=True))]
         request = requests.txn(compares, [requests.delete(key)], otherwise)
-        answer = await self._reads.txn(request, wrote=True)
+        answer = await self._reads.write(request)
         self._known.forget(ticket.path)
         if answer.succeeded:
             return [None, None]
@@ -212,22 +211,17 @@ class Writes:
             for path in targets:
                 self._known.forget(path)
             request = commit.request(operations, looks)
-            answer = await self._reads.txn(request, wrote=True)
+            answer = await self._reads.write(request)
             if not answer.succeeded:
                 pause = await _paused(pause)
             elif not commit.is_partial:
                 return commit.stats(answer.revision)
 
     async def _snapshot(self, looks: Looks, targets: Collection[str]) -> Snapshot:
-        snapshot = Snapshot(self._keys)
         reads = reading_of(self._keys, looks, targets)
-        for start in range(0, len(reads), MOST_AT_ONCE):
-            part = reads[start : start + MOST_AT_ONCE]
-            revision = snapshot.revision
-            asked = [requests.read(requests.at(request, revision)) for _, request in part]
-            answer = await self._reads.txn(requests.txn((), asked))
-            snapshot.revision = revision or answer.revision
-            snapshot.take([what for what, _ in part], answer.ranges)
+        revision, answers = await self._reads.ranges([request for _, request in reads])
+        snapshot = Snapshot(self._keys, revision)
+        snapshot.take([what for what, _ in reads], answers)
         for path in snapshot.unread:
             snapshot.names[path] = await self._reads.names_at(path, snapshot.revision)
         return snapshot
