@@ -121,7 +121,7 @@ class GrpcChannel:
     def __init__(self, connection: Http2Connection) -> None:
         self.connection = connection
         self._waiting = 0
-        """So many wait for answers to what they asked; who does so alone need not wait to send."""
+        """So many wait for the answer to a call."""
 
     async def unary(self, block: bytes, *messages: bytes) -> list[bytes]:
         """Ask for one message by each and give those that are the answers; all are sent at once.
@@ -134,17 +134,19 @@ class GrpcChannel:
         """
         answers: list[asyncio.Future[bytes]] = []
         streams: list[Http2Stream] = []
-        self._waiting += 1
         try:
             for message in messages:
                 answer, stream = self._ask(block, message)
                 answers.append(answer)
                 streams.append(stream)
-            if self._waiting == 1:
+            if not self._waiting:
                 self.connection.flush()
-            return [await answer for answer in answers]
+            self._waiting += 1
+            try:
+                return [await answer for answer in answers]
+            finally:
+                self._waiting -= 1
         finally:
-            self._waiting -= 1
             for stream in streams:
                 # Of one that has ended there is nothing to cancel.
                 self.connection.cancel(stream)

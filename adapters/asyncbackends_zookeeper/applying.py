@@ -63,6 +63,7 @@ class Applying:
         self._names = names
         self._reading = reading
         self._acl = acl
+        self._going: set[asyncio.Task[None]] = set()
         self._transacting = Transacting(connection, names, reading, acl)
 
     async def apply(self, operations: Sequence[NodeOperation]) -> list[NodeStat | None]:
@@ -96,7 +97,11 @@ class Applying:
             listed = await asked
         finally:
             asked.cancel()
-        return stat, [one for one in listed if is_entry_name(one)] == [name(entry.path)]
+        own = name(entry.path)
+        if own not in listed:
+            # It was asked before the parents were made.
+            listed = await self._reading.listed_now(parent(entry.path))
+        return stat, [one for one in listed if is_entry_name(one)] == [own]
 
     async def _create(self, create: Create) -> NodeStat:
         path = create.path
@@ -181,6 +186,21 @@ class Applying:
                 raise ours(code, f"deleting {path!r}")
 
     async def _withdraw(self, ticket: Ticket) -> None:
+        """Delete an entry if it is the very one; who is cancelled meanwhile leaves none behind.
+
+        Its name does not say which one it is, nor does its version: it takes two requests.
+        """
+        going = asyncio.create_task(self._withdrawn(ticket))
+        self._going.add(going)
+        going.add_done_callback(self._going.discard)
+        await asyncio.shield(going)
+
+    async def close(self) -> None:
+        """Wait for what goes on without whoever asked for it; the connection is over."""
+        if self._going:
+            await asyncio.wait(self._going)
+
+    async def _withdrawn(self, ticket: Ticket) -> None:
         while True:
             znode = await self._reading.znode(ticket.path)
             if znode is None or znode.czxid != ticket.order:

@@ -138,6 +138,7 @@ class ZooKeeperLink:
 
     async def close(self) -> None:
         await self._connection.close()
+        await self._applying.close()
 
 
 _: type[CoordinationLink] = ZooKeeperLink
