@@ -27,6 +27,8 @@ FINAL: Final = (AuthenticationFailedError, TlsFailedError)
 CLOSING: Final = 0.75
 """Seconds that the clean end of a link may take."""
 
+MOST_DOUBLINGS: Final = 20
+
 
 class Closable(Protocol):
     """What every link can do."""
@@ -70,7 +72,14 @@ class Links(Generic[LinkT]):
         backoff: Backoff,
         clock: Clock,
         logger: logging.Logger,
+        first_patience: float | None = None,
     ) -> None:
+        """Make them; nothing is opened yet.
+
+        :param first_patience: the seconds that the first try after a loss may take; each round
+            in which nobody answered doubles them, up to ``connect_timeout``. A server that is just starting
+            may accept a connection and never answer on it. None is ``connect_timeout``.
+        """
         self._endpoints = list(endpoints)
         self._dial = dial
         self._up = up
@@ -82,6 +91,7 @@ class Links(Generic[LinkT]):
         self._backoff = backoff
         self._clock = clock
         self._logger = logger
+        self._first_patience = min(first_patience or connect_timeout, connect_timeout)
         self._next = 0
         self._generation: Generation | None = None
         self._link: LinkT | None = None
@@ -145,18 +155,23 @@ class Links(Generic[LinkT]):
         while True:
             await self._gone.wait()
             await self._close_lost()
-            tries = 1
+            tries, unanswered = 1, 0
             while self._link is None:
                 await self._clock.sleep(self._backoff.full_jitter(tries))
                 endpoint = self._endpoints[self._next]
                 try:
-                    await self._open(endpoint, self._connect_timeout)
+                    await self._open(endpoint, self._patience(unanswered))
                 except FINAL:
                     raise
                 except BackendError as error:
                     self._logger.debug("no link to %s: %s", endpoint, type(error).__name__)
                     self._next = (self._next + 1) % len(self._endpoints)
                     tries += 1
+                    unanswered += isinstance(error.__cause__, TimeoutError)
+
+    def _patience(self, unanswered: int) -> float:
+        rounds = min(unanswered // len(self._endpoints), MOST_DOUBLINGS)
+        return float(min(self._first_patience * 2**rounds, self._connect_timeout))
 
     def give_up(self, link: LinkT, error: BackendError) -> None:
         """Count a link as lost of which the core knows that it is of no use; the next one is tried.

@@ -62,15 +62,20 @@ class Calls:
         :raises BackendError: or SessionUnknownError.
         :raises RpcError: the history that was asked for is gone, or still to come.
         """
+        (answer,) = await self.ask_all(method, message, wrote=wrote)
+        return answer
+
+    async def ask_all(self, method: str, *messages: bytes, wrote: bool = False) -> list[bytes]:
+        """Give the answers to several calls that are made at once; see :meth:`ask`."""
         token = self.token
         try:
-            return await self._channel.unary(self._block(method), message)
+            return await self._channel.unary(self._block(method), *messages)
         except (RpcError, StreamBrokenError) as error:
             if not self._may_renew(error):
                 raise _ours(error, wrote=wrote) from error
         await self.renew(token)
         try:
-            return await self._channel.unary(self._block(method), message)
+            return await self._channel.unary(self._block(method), *messages)
         except (RpcError, StreamBrokenError) as error:
             raise _ours(error, wrote=wrote) from error
 
@@ -102,7 +107,8 @@ class Calls:
             try:
                 self.token = None
                 self._blocks.clear()
-                answer = await self._channel.unary(self._block(requests.AUTHENTICATE), message)
+                block = self._block(requests.AUTHENTICATE)
+                (answer,) = await self._channel.unary(block, message)
                 self.token = responses.token(answer)
             except (RpcError, StreamBrokenError) as error:
                 if isinstance(error, RpcError) and no_login(error):

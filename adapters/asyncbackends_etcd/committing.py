@@ -25,9 +25,9 @@ KeyRange = tuple[bytes, bytes]
 class Snapshot:
     """What was read, as it was at one revision."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, revision: int) -> None:
         self._keys = keys
-        self.revision = 0
+        self.revision = revision
         self.held: dict[str, Held] = {}
         self.names: dict[str, Collection[str]] = {}
         self.unread: list[str] = []
@@ -72,7 +72,8 @@ def reading_of(
     for path in sorted(looks.children):
         request = requests.range_of(*keys.below(path), limit=MOST_NAMES, keys_only=True)
         reads.append(((path, True), request))
-    return reads
+    # Of the root alone there is nothing to read, and yet a revision to know.
+    return reads or [((ROOT, False), requests.range_of(keys.of(ROOT), keys_only=True))]
 
 
 def hulls(ranges: Iterable[KeyRange], room: int) -> list[KeyRange]:

@@ -120,14 +120,40 @@ class GrpcChannel:
 
     def __init__(self, connection: Http2Connection) -> None:
         self.connection = connection
+        self._waiting = 0
+        """So many wait for the answer to a call."""
 
-    async def unary(self, block: bytes, message: bytes) -> bytes:
-        """Ask for one message and give the one that is the answer; cancelling leaves nothing.
+    async def unary(self, block: bytes, *messages: bytes) -> list[bytes]:
+        """Ask for one message by each and give those that are the answers; all are sent at once.
+
+        Cancelling leaves nothing.
 
         :param block: the headers.
-        :raises RpcError: the answer is an error.
+        :raises RpcError: an answer is an error.
         :raises StreamBrokenError: there is none.
         """
+        answers: list[asyncio.Future[bytes]] = []
+        streams: list[Http2Stream] = []
+        try:
+            for message in messages:
+                answer, stream = self._ask(block, message)
+                answers.append(answer)
+                streams.append(stream)
+            if not self._waiting:
+                self.connection.flush()
+            self._waiting += 1
+            try:
+                return [await answer for answer in answers]
+            finally:
+                self._waiting -= 1
+        finally:
+            for stream in streams:
+                # Of one that has ended there is nothing to cancel.
+                self.connection.cancel(stream)
+            if len(answers) > 1:
+                _drop(answers)
+
+    def _ask(self, block: bytes, message: bytes) -> tuple[asyncio.Future[bytes], Http2Stream]:
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         heard: list[bytes] = []
 
@@ -141,12 +167,7 @@ class GrpcChannel:
             else:
                 answer.set_result(heard[0])
 
-        stream = self._open(block, message, heard.append, ended, ends=True)
-        try:
-            return await answer
-        finally:
-            # Of one that has ended there is nothing to cancel.
-            self.connection.cancel(stream)
+        return answer, self._open(block, message, heard.append, ended, ends=True)
 
     def stream(
         self,
@@ -180,6 +201,13 @@ class GrpcChannel:
 def framed(message: bytes) -> bytes:
     """Put before a message what gRPC says of it."""
     return len(message).to_bytes(PREFIX) + message
+
+
+def _drop(answers: list[asyncio.Future[bytes]]) -> None:
+    """Let nobody be told that an error was never looked at: the first one was."""
+    for answer in answers:
+        if not answer.cancel() and not answer.cancelled():
+            answer.exception()
 
 
 def _error_of(trailers: Headers) -> RpcError | None:

@@ -29,6 +29,9 @@ MOST_STREAMS: Final = 1000
 """So many requests are on their way at most; more wait."""
 MOST_BLOCK: Final = 65_536
 LAST_STREAM: Final = 2**31 - 1
+PONGS_LATE: Final = 0.02
+"""Seconds for which the answer to a ping waits for something to leave with."""
+MOST_PONGS: Final = 10
 FAREWELL: Final = 0.3
 """Seconds for what is written to leave when a connection is closed."""
 
@@ -50,6 +53,10 @@ class Http2Connection(asyncio.Protocol):
         """Those with something unsent that no window has room for."""
         self._next = 1
         self._out: list[bytes] = []
+        self._whole: list[Http2Stream] = []
+        """Those whose last bytes are in what is written next."""
+        self._pongs: list[bytes] = []
+        self._pongs_timer: asyncio.TimerHandle | None = None
         self._window = DEFAULT_WINDOW
         self._stream_window = DEFAULT_WINDOW
         self._most_frame = frames.MOST_FRAME
@@ -88,6 +95,10 @@ class Http2Connection(asyncio.Protocol):
         stream.unsent += data
         if stream.id in self._streams:
             self._push(stream)
+
+    def flush(self) -> None:
+        """Send what is to be sent now, not with what else comes in this turn of the loop."""
+        self._flush()
 
     def cancel(self, stream: Http2Stream) -> None:
         """Have no interest in a request any more."""
@@ -146,8 +157,10 @@ class Http2Connection(asyncio.Protocol):
             if size <= 0:
                 self._blocked[stream.id] = stream
                 return
-            stream.whole = stream.ending and size == len(unsent)
-            flags = frames.END_STREAM if stream.whole else 0
+            flags = 0
+            if stream.ending and size == len(unsent):
+                flags, stream.whole = frames.END_STREAM, True
+                self._whole.append(stream)
             self._write(frame(frames.DATA, flags, stream.id, bytes(unsent[:size])))
             del unsent[:size]
             self._window -= size
@@ -167,10 +180,35 @@ class Http2Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         # What many tasks do in one turn of the loop leaves as one.
-        data = b"".join(self._out)
+        data = b"".join((*self._out, *self._pongs))
         self._out.clear()
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+        self._pongs.clear()
+        transport, whole = self._transport, self._whole
+        if whole:
+            self._whole = []
+        if not data or transport is None:
+            return
+        goes_at_once = transport.is_closing() or not transport.get_write_buffer_size()
+        if not transport.is_closing():
+            transport.write(data)
+        if goes_at_once and transport.is_closing():
+            # The socket refused it, or was over before: not a byte of it has left.
+            for stream in whole:
+                stream.whole = False
+
+    def _answer_ping(self, payload: bytes) -> None:
+        # A gRPC server pings after each request to learn the delay of the line; an answer on its
+        # own costs as much as a request.
+        self._pongs.append(frame(frames.PING, frames.ACK, 0, payload))
+        if len(self._pongs) > MOST_PONGS:
+            self._flush()
+        elif self._pongs_timer is None:
+            self._pongs_timer = self._loop.call_later(PONGS_LATE, self._send_pongs)
+
+    def _send_pongs(self) -> None:
+        self._pongs_timer = None
+        if self._pongs:
+            self._flush()
 
     # What asyncio calls.
 
@@ -197,6 +235,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         words = f": {exc}" if exc is not None else " by the server"
         reason = f"the connection was ended{words}"
+        self._flush()
         self._lose(reason, exc)
         self._break_all(reason)
         if not self._gone.done():
@@ -206,6 +245,8 @@ class Http2Connection(asyncio.Protocol):
         if self.lost is not None:
             return
         self.lost = reason
+        if self._pongs_timer is not None:
+            self._pongs_timer.cancel()
         if not self.greeted.done():
             self.greeted.set_exception(error or StreamBrokenError(reason, heard=False))
             # Nobody may be waiting for it.
@@ -240,7 +281,7 @@ class Http2Connection(asyncio.Protocol):
             self._widen(number, payload)
         elif kind == frames.PING:
             if not flags & frames.ACK:
-                self._write(frame(frames.PING, frames.ACK, 0, payload))
+                self._answer_ping(payload)
         elif kind == frames.RST_STREAM:
             self._take_reset(number, payload)
         elif kind == frames.SETTINGS:

@@ -6,8 +6,13 @@ from typing import Final
 
 from asyncbackends.clock import Clock
 from asyncbackends.coordination.paths import ROOT
-from asyncbackends.coordination.transaction import NodeOperation
-from asyncbackends.coordination.wire import CoordinationLink, SessionUnknownError, WatchSink
+from asyncbackends.coordination.transaction import Create, NodeOperation
+from asyncbackends.coordination.wire import (
+    ArrivingLink,
+    CoordinationLink,
+    SessionUnknownError,
+    WatchSink,
+)
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import Node, NodeStat, WatchScope
 from asyncbackends_etcd import requests, responses
@@ -93,6 +98,9 @@ class EtcdLink:
             operations, 0 if session_id is None else int(session_id, 16)
         )
 
+    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        return await self._writes.arrive(entry, int(session_id, 16))
+
     def feed(self, path: str, scope: WatchScope, sink: WatchSink) -> EtcdFeed:
         return EtcdFeed(self._watches, self._reads, self._keys, path, scope, sink)
 
@@ -107,3 +115,4 @@ class EtcdLink:
 
 
 _: type[CoordinationLink] = EtcdLink
+_arriving: type[ArrivingLink] = EtcdLink

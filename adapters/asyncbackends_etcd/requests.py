@@ -21,6 +21,7 @@ __all__ = (
     "authenticate",
     "created_at",
     "delete",
+    "first_made",
     "follow",
     "forget",
     "grant_lease",
@@ -74,9 +75,14 @@ def range_of(
     return message
 
 
+def first_made(key: bytes, end: bytes) -> bytes:
+    """Ask which key of a range was created first."""
+    return range_of(key, end, limit=1, keys_only=True) + b"\x28\x01\x30\x02"
+
+
 def at(range_request: bytes, revision: int) -> bytes:
-    """Ask for a range as it was at a revision; 0 for now."""
-    return range_request + integer(4, revision)
+    """Ask for a range as it was at a revision that this server has reached."""
+    return range_request + integer(4, revision) + b"\x38\x01"
 
 
 def read(range_request: bytes) -> bytes:

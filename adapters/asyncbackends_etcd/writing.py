@@ -15,7 +15,6 @@ from asyncbackends.errors import BackendError
 from asyncbackends.protocols.nodes import NodeStat, Ticket
 from asyncbackends_etcd import requests
 from asyncbackends_etcd.committing import (
-    MOST_AT_ONCE,
     Commit,
     Snapshot,
     reading_of,
@@ -25,6 +24,7 @@ from asyncbackends_etcd.envelope import AFTER_PLAIN, Held, head_time, plain_head
 from asyncbackends_etcd.keys import Keys
 from asyncbackends_etcd.known import Known
 from asyncbackends_etcd.reading import ROOT_NODE, Reads
+from asyncbackends_etcd.responses import Ranged
 
 __all__ = ("Writes",)
 
@@ -51,7 +51,8 @@ class Writes:
         stats: list[NodeStat | None] | None = None
         match operations:
             case [Create() as create]:
-                stats = await self._create(create, lease)
+                made = await self._create(create, lease)
+                stats = None if made is None else [made[0]]
             case [Update() as update]:
                 stats = await self._update(update)
             case [Delete() as delete]:
@@ -62,8 +63,27 @@ class Writes:
                 pass
         return await self._commit(operations, lease) if stats is None else stats
 
-    async def _create(self, create: Create, lease: int) -> list[NodeStat | None] | None:
-        """Make one whose parent is there; None: that is not so."""
+    async def arrive(self, entry: Create, lease: int) -> tuple[NodeStat, bool]:
+        """Make a contender's entry, and say whether no child that may be one was made before.
+
+        :raises RefusedError: it was refused.
+        """
+        entries = self._keys.entries(parent(entry.path))
+        made = await self._create(entry, lease, [requests.read(requests.first_made(*entries))])
+        if made is None:
+            (stat,) = await self._commit([entry], lease)
+            assert stat is not None  # noqa: S101  # of a create there is one
+            return stat, False
+        stat, (first,) = made
+        return stat, [kv.key for kv in first.kvs] == [self._keys.of(entry.path)]
+
+    async def _create(
+        self, create: Create, lease: int, beside: Sequence[bytes] = ()
+    ) -> tuple[NodeStat, list[Ranged]] | None:
+        """Make one whose parent is there; None: that is not so.
+
+        :param beside: what is read once it is made, of which the answers are given.
+        """
         path, above = create.path, parent(create.path)
         if path == ROOT:
             raise _refused(refusals.node_exists(ROOT, ROOT_NODE.stat))
@@ -76,12 +96,12 @@ class Writes:
             otherwise.append(requests.read(requests.range_of(over, keys_only=True)))
         head, owner = plain_head(now), lease if create.ephemeral else 0
         put = requests.put(key, sealed(head, now, create.value), lease_id=owner)
-        request = requests.txn(compares, [put], otherwise)
-        answer = await self._reads.txn(request, wrote=True)
+        request = requests.txn(compares, [put, *beside], otherwise)
+        answer = await self._reads.write(request)
         if answer.succeeded:
             revision = answer.revision
             self._known.note_made(path, head, revision, owner)
-            return [stat_of(path, revision, revision, head, now, owner)]
+            return stat_of(path, revision, revision, head, now, owner), answer.ranges
         there, *over_it = answer.ranges
         if there.kvs:
             held = Held.opened(path, there.kvs[0])
@@ -117,7 +137,7 @@ class Writes:
             put = requests.put(key, sealed(head, now, update.value), keeps_lease=True)
             otherwise = [requests.read(requests.range_of(key))]
             request = requests.txn(compares, [put], otherwise)
-            answer = await self._reads.txn(request, wrote=True)
+            answer = await self._reads.write(request)
             if answer.succeeded:
                 if held is not None:
                     self._known.note(held)
@@ -144,7 +164,7 @@ class Writes:
         request = requests.txn(compares, writes, otherwise)
         pause = FIRST_PAUSE
         while True:
-            answer = await self._reads.txn(request, wrote=True)
+            answer = await self._reads.write(request)
             self._known.forget(path)
             if answer.succeeded:
                 return [None]
@@ -166,7 +186,7 @@ class Writes:
         ]
         otherwise = [requests.read(requests.range_of(key, keys_only=True))]
         request = requests.txn(compares, [requests.delete(key)], otherwise)
-        answer = await self._reads.txn(request, wrote=True)
+        answer = await self._reads.write(request)
         self._known.forget(ticket.path)
         if answer.succeeded:
             return [None, None]
@@ -191,22 +211,17 @@ class Writes:
             for path in targets:
                 self._known.forget(path)
             request = commit.request(operations, looks)
-            answer = await self._reads.txn(request, wrote=True)
+            answer = await self._reads.write(request)
             if not answer.succeeded:
                 pause = await _paused(pause)
             elif not commit.is_partial:
                 return commit.stats(answer.revision)
 
     async def _snapshot(self, looks: Looks, targets: Collection[str]) -> Snapshot:
-        snapshot = Snapshot(self._keys)
         reads = reading_of(self._keys, looks, targets)
-        for start in range(0, len(reads), MOST_AT_ONCE):
-            part = reads[start : start + MOST_AT_ONCE]
-            revision = snapshot.revision
-            asked = [requests.read(requests.at(request, revision)) for _, request in part]
-            answer = await self._reads.txn(requests.txn((), asked))
-            snapshot.revision = revision or answer.revision
-            snapshot.take([what for what, _ in part], answer.ranges)
+        revision, answers = await self._reads.ranges([request for _, request in reads])
+        snapshot = Snapshot(self._keys, revision)
+        snapshot.take([what for what, _ in reads], answers)
         for path in snapshot.unread:
             snapshot.names[path] = await self._reads.names_at(path, snapshot.revision)
         return snapshot

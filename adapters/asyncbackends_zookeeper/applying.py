@@ -1,11 +1,13 @@
 """Writes of one operation: each one request where nothing stands in its way."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
 from asyncbackends.coordination import refusals
-from asyncbackends.coordination.paths import ROOT, ancestors, parent
-from asyncbackends.coordination.transaction import Create, Delete, NodeOperation, Update
+from asyncbackends.coordination.contending import is_entry_name
+from asyncbackends.coordination.paths import ROOT, ancestors, name, parent
+from asyncbackends.coordination.transaction import Create, Delete, Guard, NodeOperation, Update
 from asyncbackends.coordination.wire import RefusedError
 from asyncbackends.errors import (
     HasChildrenError,
@@ -14,7 +16,7 @@ from asyncbackends.errors import (
     NodeNotFoundError,
     RevisionConflictError,
 )
-from asyncbackends.protocols.nodes import NodeStat
+from asyncbackends.protocols.nodes import NodeStat, Ticket
 from asyncbackends_zookeeper.codes import Code, Op, ours
 from asyncbackends_zookeeper.connection import Connection
 from asyncbackends_zookeeper.jute import (
@@ -23,6 +25,7 @@ from asyncbackends_zookeeper.jute import (
     Znode,
     create_body,
     delete_body,
+    read_body,
     set_body,
     znode_after_text,
     znode_at,
@@ -61,25 +64,46 @@ class Applying:
         self._names = names
         self._reading = reading
         self._acl = acl
+        self._going: set[asyncio.Task[None]] = set()
         self._transacting = Transacting(connection, names, reading, acl)
 
     async def apply(self, operations: Sequence[NodeOperation]) -> list[NodeStat | None]:
         """See :meth:`asyncbackends.coordination.wire.CoordinationLink.apply`."""
-        if len(operations) > 1:
-            return await self._transacting.apply(operations)
         try:
-            match operations[0]:
-                case Create() as create:
+            match operations:
+                case [Create() as create]:
                     return [await self._create(create)]
-                case Update() as update:
+                case [Update() as update]:
                     return [await self._update(update)]
-                case Delete() as delete:
+                case [Delete() as delete]:
                     await self._delete(delete)
                     return [None]
+                case [Guard(ticket), Delete(path, _, None)] if path == ticket.path:
+                    await self._withdraw(ticket)
+                    return [None, None]
                 case _:
                     return await self._transacting.apply(operations)
         except REFUSALS as error:
             raise RefusedError(0, error) from error
+
+    async def arrive(self, entry: Create) -> tuple[NodeStat, bool]:
+        """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
+        path, own = entry.path, name(entry.path)
+        body = create_body(self._names.znode(path), entry.value, self._acl, EPHEMERAL)
+        created, listing = self._connection.begin(
+            (Op.CREATE2, body), (Op.GET_CHILDREN, read_body(self._names.znode(parent(path))))
+        )
+        code, frame = await created
+        if code == Code.OK:
+            stat = znode_after_text(frame)[0].stat(path)
+            listed = await self._reading.listed(listing)
+        else:
+            try:
+                stat = await self._create(entry)
+            except REFUSALS as error:
+                raise RefusedError(0, error) from error
+            listed = await self._reading.listed_now(parent(path))
+        return stat, [one for one in listed if is_entry_name(one)] == [own]
 
     async def _create(self, create: Create) -> NodeStat:
         path = create.path
@@ -162,6 +186,36 @@ class Applying:
                     raise refusals.has_children(path, children)
             elif code != Code.BAD_VERSION:
                 raise ours(code, f"deleting {path!r}")
+
+    async def _withdraw(self, ticket: Ticket) -> None:
+        """Delete an entry if it is the very one; who is cancelled meanwhile leaves none behind.
+
+        Its name does not say which one it is, nor does its version: it takes two requests.
+        """
+        going = asyncio.create_task(self._withdrawn(ticket))
+        self._going.add(going)
+        going.add_done_callback(self._going.discard)
+        await asyncio.shield(going)
+
+    async def close(self) -> None:
+        """Wait for what goes on without whoever asked for it; the connection is over."""
+        if self._going:
+            await asyncio.wait(self._going)
+
+    async def _withdrawn(self, ticket: Ticket) -> None:
+        while True:
+            znode = await self._reading.znode(ticket.path)
+            if znode is None or znode.czxid != ticket.order:
+                raise refusals.no_ticket(ticket)
+            body = delete_body(self._names.znode(ticket.path), znode.version)
+            code, _ = await self._connection.ask(Op.DELETE, body)
+            if code == Code.OK:
+                return
+            if code == Code.NOT_EMPTY:
+                children = await self._reading.children(ticket.path) or ()
+                raise RefusedError(1, refusals.has_children(ticket.path, children))
+            if code not in {Code.NO_NODE, Code.BAD_VERSION}:
+                raise ours(code, f"withdrawing {ticket.path!r}")
 
     async def _version(self, path: str, expected: int | None) -> int:
         """Give the version that the server shall compare, of the node that has what is expected."""

@@ -1,7 +1,7 @@
 """One connection to a ZooKeeper server: frames, and who waits for which reply."""
 
 import asyncio
-import ssl
+import socket
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -33,6 +33,8 @@ LAST_XID: Final = 2**31 - 1
 EVENT_XID: Final = -1
 PING_XID: Final = -2
 AUTH_XID: Final = -4
+TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
+ESTABLISHED: Final = b"\1"
 PING: Final = REQUEST.pack(8, PING_XID, Op.PING)
 
 
@@ -42,6 +44,7 @@ class Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.transport: Any = None
+        self._socket: Any = None
         self.error: BackendError | None = None
         """Why it is over."""
         self.zxid = 0
@@ -50,13 +53,15 @@ class Connection(asyncio.Protocol):
         """How many frames came."""
         self.on_lost: Callable[[BackendError], None] | None = None
         self.on_event: Callable[[bytes, int], None] | None = None
-        self._greeting: asyncio.Future[bytes] | None = self._loop.create_future()
+        self._greeting: asyncio.Future[bytes] | None = None
         self._reads: dict[int, asyncio.Future[Reply]] = {}
         self._writes: dict[int, asyncio.Future[Reply]] = {}
         self._answered: dict[int, Answered] = {}
         self._pings: deque[asyncio.Future[Reply]] = deque()
         self._logins: deque[asyncio.Future[Reply]] = deque()
         self._xid = 0
+        self._written = 0
+        """Requests up to this xid may have left."""
         self._rest = bytearray()
         self._missing = 0
         """So many bytes are needed before there is another frame."""
@@ -69,9 +74,10 @@ class Connection(asyncio.Protocol):
     async def greet(self, request: bytes) -> bytes:
         """Send the first request; give the first reply."""
         self._check()
-        assert self._greeting is not None  # noqa: S101  # it is sent once
+        # Not before: nobody would retrieve what it fails with.
+        greeting = self._greeting = self._loop.create_future()
         self.transport.write(LENGTH.pack(len(request)) + request)
-        return await self._greeting
+        return await greeting
 
     async def log_in(self, body: bytes) -> int:
         """Say who this is; give the code of the reply."""
@@ -102,11 +108,31 @@ class Connection(asyncio.Protocol):
         future: asyncio.Future[Reply] = self._loop.create_future()
         frame = self._frame(op, body, synced)
         if op in WRITES:
+            self._see_the_end()
             self._writes[self._xid] = future
         else:
             self._reads[self._xid] = future
         self._send(frame)
         return await future
+
+    def begin(self, *requests: tuple[Op, bytes]) -> list[asyncio.Future[Reply]]:
+        """Send requests as one; the server answers them in their order.
+
+        :raises ConnectionLostError: it is over, and nothing was sent.
+        """
+        self._check()
+        self._see_the_end()
+        frames: list[bytes] = []
+        futures: list[asyncio.Future[Reply]] = []
+        for op, body in requests:
+            future: asyncio.Future[Reply] = self._loop.create_future()
+            frames.append(self._frame(op, body, None))
+            (self._writes if op in WRITES else self._reads)[self._xid] = future
+            # Whoever asked may be gone before an answer comes, or none does.
+            future.add_done_callback(_retrieve)
+            futures.append(future)
+        self._send(b"".join(frames), len(frames))
+        return futures
 
     def tell(self, op: Op, body: bytes, answered: Answered, *, synced: str | None = None) -> None:
         """Send a request; who waits is called among the frames, in their order, unless it is lost.
@@ -136,6 +162,14 @@ class Connection(asyncio.Protocol):
         if self.error is not None:
             raise ConnectionLostError(str(self.error)) from self.error
 
+    def _see_the_end(self) -> None:
+        """Find out that the server has ended it before the loop does: then nothing is sent."""
+        if TCP_INFO is None or self._socket is None:
+            return
+        if self._socket.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1) != ESTABLISHED:
+            self.lose(ConnectionLostError("the link to the server was lost: it ended it"))
+            self._check()
+
     def _frame(self, op: Op, body: bytes, synced: str | None) -> bytes:
         """Make a frame with the next xid."""
         size = 8 + len(body)
@@ -152,28 +186,35 @@ class Connection(asyncio.Protocol):
         return b"".join((before, REQUEST.pack(size, self._next_xid(), op), body))
 
     def _next_xid(self) -> int:
-        self._xid = 1 if self._xid == LAST_XID else self._xid + 1
+        if self._xid == LAST_XID:
+            # Nobody waits any more for what was asked two thousand million requests ago.
+            self._xid = self._written = 0
+        self._xid += 1
         return self._xid
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, frame: bytes, count: int = 1) -> None:
         """Write at once where nothing is on its way, else with what else is sent in this turn."""
         if self._unsent:
             self._unsent.append(frame)
-        elif len(self._reads) + len(self._writes) > 1:
+        elif len(self._reads) + len(self._writes) > count:
             self._unsent.append(frame)
             self._loop.call_soon(self._flush)
         else:
             self.transport.write(frame)
+            if not self.transport.is_closing():
+                self._written = self._xid
 
     def _flush(self) -> None:
         unsent, self._unsent = self._unsent, []
         if self.error is None:
+            self._written = self._xid
             self.transport.write(b"".join(unsent))
 
     # What the transport says.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        self._socket = transport.get_extra_info("socket")
 
     def pause_writing(self) -> None:
         self._room.clear()
@@ -254,8 +295,8 @@ class Connection(asyncio.Protocol):
             _fail(self._greeting, error)
         for future in (*self._reads.values(), *self._pings, *self._logins):
             _fail(future, error)
-        for future in self._writes.values():
-            _fail(future, error, maybe_applied=True)
+        for xid, future in self._writes.items():
+            _fail(future, error, maybe_applied=xid <= self._written)
         for waiting in (self._reads, self._writes, self._pings, self._logins, self._answered):
             waiting.clear()
         if self.on_lost is not None:
@@ -269,10 +310,10 @@ class Connection(asyncio.Protocol):
         # The transport goes in the next turn.
         await asyncio.sleep(0)
 
-    @property
-    def is_refused_by_tls(self) -> bool:
-        """Whether TLS is why it is over."""
-        return self.error is not None and isinstance(self.error.__cause__, ssl.SSLError)
+
+def _retrieve(future: asyncio.Future[Reply]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _note(places: list[int], code: int, frame: bytes, position: int) -> None:

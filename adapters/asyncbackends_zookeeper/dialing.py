@@ -8,7 +8,11 @@ from aiozk.protocol.auth import AuthRequest
 from aiozk.protocol.connect import ConnectRequest, ConnectResponse
 
 from asyncbackends.endpoints import parsed_endpoint
-from asyncbackends.errors import AuthenticationFailedError, ConnectionFailedError
+from asyncbackends.errors import (
+    AuthenticationFailedError,
+    ConnectionFailedError,
+    TlsFailedError,
+)
 from asyncbackends.silence import give_up_when_silent
 from asyncbackends_zookeeper.codes import Code, Op, dial_failure
 from asyncbackends_zookeeper.connection import Connection
@@ -19,6 +23,9 @@ __all__ = ("PORT", "Greeting", "dial", "is_alone", "log_in", "said_version")
 
 PORT: Final = 2181
 CONFIGURATION: Final = "/zookeeper/config"
+HANDSHAKES: Final = 3
+"""So many that the server ends are a server that does not speak TLS."""
+PAUSE: Final = 0.1
 NO_PASSWORD: Final = b"\0" * 16
 MOST_SAID: Final = 65_536
 SAYING: Final = 1.0
@@ -46,10 +53,9 @@ async def dial(
     :raises ConnectionFailedError: or one of its kinds that is final.
     """
     host, port, _ = parsed_endpoint(endpoint, PORT)
-    loop = asyncio.get_running_loop()
     connection: Connection | None = None
     try:
-        _, connection = await loop.create_connection(Connection, host, port, ssl=context)
+        connection = await _connected(host, port, context)
         give_up_when_silent(connection.transport, options.link_timeout)
         request = ConnectRequest(
             protocol_version=0,
@@ -76,6 +82,25 @@ async def dial(
     return connection, greeting
 
 
+async def _connected(host: str, port: int, context: ssl.SSLContext | None) -> Connection:
+    loop = asyncio.get_running_loop()
+    failed = 0
+    while True:
+        try:
+            return (await loop.create_connection(Connection, host, port, ssl=context))[1]
+        except ConnectionRefusedError:
+            raise
+        except ConnectionError as error:
+            # So it is with a server without TLS, and once with one that is just ending.
+            failed += 1
+            if context is None:
+                raise
+            if failed == HANDSHAKES:
+                message = f"{host}:{port} ends every TLS handshake: does it speak TLS?"
+                raise TlsFailedError(message) from error
+        await asyncio.sleep(PAUSE)
+
+
 async def log_in(connection: Connection, options: ZooKeeperOptions) -> None:
     """Say who this is; servers forget it with the connection.
 
@@ -98,19 +123,23 @@ async def is_alone(connection: Connection) -> bool:
     return code == Code.OK and not node_at(CONFIGURATION, frame)[0].value
 
 
-async def said_version(endpoint: str, context: ssl.SSLContext | None) -> str | None:
-    """Ask a server its version with a word of four letters, which it may not answer."""
+async def said(endpoint: str, context: ssl.SSLContext | None) -> str:
+    """Ask a server with a word of four letters; "" where it does not answer."""
     host, port, _ = parsed_endpoint(endpoint, PORT)
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(SAYING):
             reader, writer = await asyncio.open_connection(host, port, ssl=context)
             writer.write(b"srvr")
-            said = (await reader.read(MOST_SAID)).decode("utf-8", "replace")
+            return (await reader.read(MOST_SAID)).decode("utf-8", "replace")
     except (OSError, TimeoutError):
-        return None
+        return ""
     finally:
         if writer is not None:
             writer.transport.abort()
-    _, found, rest = said.partition("Zookeeper version: ")
+
+
+async def said_version(endpoint: str, context: ssl.SSLContext | None) -> str | None:
+    """Give a server's version, None where it does not say it."""
+    _, found, rest = (await said(endpoint, context)).partition("Zookeeper version: ")
     return rest.split("-")[0].split(",")[0].strip() if found else None

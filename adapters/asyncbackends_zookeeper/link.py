@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from asyncbackends.coordination.transaction import NodeOperation
-from asyncbackends.coordination.wire import CoordinationLink, Feed, WatchSink
+from asyncbackends.coordination.transaction import Create, NodeOperation
+from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, Feed, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import NodeStat, WatchScope
@@ -115,10 +115,17 @@ class ZooKeeperLink:
     async def apply(
         self, operations: Sequence[NodeOperation], session_id: str | None
     ) -> list[NodeStat | None]:
+        self._check_session(session_id)
+        return await self._applying.apply(operations)
+
+    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        self._check_session(session_id)
+        return await self._applying.arrive(entry)
+
+    def _check_session(self, session_id: str | None) -> None:
         self._check()
         if session_id is not None and session_id != self._session.id:
             raise ConnectionLostError("this link is not that of the session")
-        return await self._applying.apply(operations)
 
     def feed(self, path: str, scope: WatchScope, sink: WatchSink) -> Feed:
         return ZooKeeperFeed(self._hub, self._reading, self._names, path, scope, sink)
@@ -131,6 +138,8 @@ class ZooKeeperLink:
 
     async def close(self) -> None:
         await self._connection.close()
+        await self._applying.close()
 
 
 _: type[CoordinationLink] = ZooKeeperLink
+_arriving: type[ArrivingLink] = ZooKeeperLink

@@ -30,9 +30,17 @@ COORDINATION_LIMITS: Final = Limits(
 class ZooKeeperOptions(ServerCoordinationOptions, frozen=True, kw_only=True):
     """Options of the zookeeper coordination service."""
 
-    acl: Literal["open", "creator"] = "open"
-    """Who may use the nodes that this client makes: everybody, or who logs in as it does."""
+    acl: Literal["open", "creator"] | None = None
+    """Who may use the nodes that this client makes: everybody, or who logs in as it does.
+
+    None is creator with a username, and open without one.
+    """
     durability: Literal["process", "disk"] = "process"
     """disk: the operator says that the servers wait for their disks (``forceSync=yes``)."""
     sasl_mechanism: str | None = None
     """Not supported yet, and refused; ``username`` and ``password`` log in by digest."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody may use what this client makes."""
+        return self.acl == "open" or (self.acl is None and self.username is None)

@@ -23,7 +23,7 @@ from asyncbackends_zookeeper.jute import Znode, check_body, delete_body, set_bod
 from asyncbackends_zookeeper.multi import Part, created, created_with_stat
 from asyncbackends_zookeeper.names import Names
 
-__all__ = ("Plan", "planned")
+__all__ = ("Plan", "guessed", "planned")
 
 ANY: Final = -1
 
@@ -50,11 +50,34 @@ def planned(
     )
 
 
+def guessed(operations: Sequence[NodeOperation], names: Names, acl: bytes) -> Plan | None:
+    """Plan operations for which nothing has to be known, if all parents are there; else None.
+
+    Whatever the server refuses may be right all the same.
+    """
+    for operation in operations:
+        match operation:
+            case Create(path) if path != ROOT:
+                pass
+            case Update(_, _, None) | Delete(_, False, None):
+                pass
+            case CheckExists(path, exists=True) if path != ROOT:
+                pass
+            case _:
+                return None
+    planning = _Planning({}, names, acl, guesses=True)
+    told = [planning.add(operation) for operation in operations]
+    return Plan(planning.parts, told)
+
+
 class _Planning:
-    def __init__(self, znodes: Mapping[str, Znode], names: Names, acl: bytes) -> None:
+    def __init__(
+        self, znodes: Mapping[str, Znode], names: Names, acl: bytes, *, guesses: bool = False
+    ) -> None:
         self._znodes = znodes
         self._names = names
         self._acl = acl
+        self._guesses = guesses
         self._there = {*znodes}
         self._touched: set[str] = set()
         """What the operations made or took away."""
@@ -67,7 +90,7 @@ class _Planning:
     def add(self, operation: NodeOperation) -> int | None:
         match operation:
             case Create(path, value, ephemeral):
-                for above in (ROOT, *ancestors(path)):
+                for above in () if self._guesses else (ROOT, *ancestors(path)):
                     if above not in self._there:
                         self._create(above, created(self._names.znode(above), self._acl))
                 znode = self._names.znode(path)
@@ -84,7 +107,8 @@ class _Planning:
                 self._there.discard(path)
                 self._part(Op.DELETE, delete_body(self._names.znode(path), version))
             case CheckVersion(path) | CheckExists(path, exists=True):
-                if path not in self._touched and path in self._znodes and path != ROOT:
+                known = self._guesses or (path in self._znodes and path != ROOT)
+                if path not in self._touched and known:
                     is_any = isinstance(operation, CheckExists)
                     self._check(path, ANY if is_any else self._version(path))
             case CheckExists(path):

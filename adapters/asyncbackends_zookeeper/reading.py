@@ -6,6 +6,7 @@ from typing import Final
 
 from asyncbackends.coordination.contending import is_entry_name
 from asyncbackends.coordination.paths import ROOT, child
+from asyncbackends.errors import BackendError
 from asyncbackends.protocols.nodes import Node, NodeStat
 from asyncbackends_zookeeper.codes import Code, Op, ours
 from asyncbackends_zookeeper.connection import Connection, Reply, ReplyAt
@@ -80,6 +81,21 @@ class Reading:
         if code != Code.NO_NODE:
             raise ours(code, f"listing {path!r}")
         return [] if path == ROOT else None
+
+    async def listed_now(self, path: str) -> list[str]:
+        """List children on the spot: what this connection has asked for before is in it."""
+        body = read_body(self._names.znode(path))
+        return await self.listed(self._connection.begin((Op.GET_CHILDREN, body))[0])
+
+    async def listed(self, asked: asyncio.Future[Reply]) -> list[str]:
+        """Give what a listing gives, none where there is none."""
+        try:
+            code, frame = await asked
+        except BackendError:
+            return []
+        if code != Code.OK:
+            return []
+        return [self._names.name(name) for name in names_at(frame)[0]]
 
     async def children_of_all(self, paths: Sequence[str]) -> dict[str, list[str]]:
         """Give the names of the children of those nodes that are there."""

@@ -1,18 +1,19 @@
 """Several operations as a whole: what they come to is read, and holds or nothing is applied."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from asyncbackends.coordination.evaluating import evaluate, looks_of
 from asyncbackends.coordination.paths import ROOT
-from asyncbackends.coordination.transaction import NodeOperation
+from asyncbackends.coordination.transaction import Create, NodeOperation, Update
 from asyncbackends.protocols.nodes import NodeStat
 from asyncbackends_zookeeper.codes import Code, Op, ours
 from asyncbackends_zookeeper.connection import Connection
 from asyncbackends_zookeeper.jute import Znode
 from asyncbackends_zookeeper.multi import Failure, multi_body, results_of
 from asyncbackends_zookeeper.names import Names
-from asyncbackends_zookeeper.planning import planned
+from asyncbackends_zookeeper.planning import Plan, guessed, planned
 from asyncbackends_zookeeper.reading import Reading
 
 __all__ = ("Transacting",)
@@ -44,26 +45,29 @@ class Transacting:
 
         :raises RefusedError: one was refused.
         """
+        guess = guessed(operations, self._names, self._acl)
+        if guess is not None:
+            paths = [one.path if isinstance(one, Create | Update) else None for one in operations]
+            results = await self._commit(guess)
+            if results is not None:
+                return _stats(results, paths)
         looks = looks_of(operations)
         while True:
-            znodes = await self._reading.znodes([ROOT, *looks.nodes])
-            children = await self._reading.children_of_all([*looks.children])
+            znodes, children = await asyncio.gather(
+                self._reading.znodes([ROOT, *looks.nodes]),
+                self._reading.children_of_all([*looks.children]),
+            )
             stats = {path: znode.stat(path) for path, znode in znodes.items() if path != ROOT}
             told = evaluate(operations, stats, children).told
-            results = await self._commit(operations, znodes)
+            plan = planned(operations, znodes, self._names, self._acl)
+            results = await self._commit(plan)
             if results is not None:
-                return [
-                    znode.stat(path) if znode is not None and path is not None else None
-                    for znode, path in zip(results, told, strict=True)
-                ]
+                return _stats(results, told)
 
-    async def _commit(
-        self, operations: Sequence[NodeOperation], znodes: Mapping[str, Znode]
-    ) -> list[Znode | None] | None:
-        """Give the stats by operation; None: what was read is not so any more."""
-        plan = planned(operations, znodes, self._names, self._acl)
+    async def _commit(self, plan: Plan) -> list[Znode | None] | None:
+        """Give the stats by operation; None: what was read or guessed is not so."""
         if not plan.parts:
-            return [None for _ in operations]
+            return [None for _ in plan.told]
         code, frame = await self._connection.ask(Op.MULTI, multi_body(plan.parts))
         if code == Code.OK:
             results = results_of(frame)
@@ -73,3 +77,10 @@ class Transacting:
         if code in RACES:
             return None
         raise ours(code, "committing a transaction")
+
+
+def _stats(znodes: Sequence[Znode | None], paths: Sequence[str | None]) -> list[NodeStat | None]:
+    return [
+        znode.stat(path) if znode is not None and path is not None else None
+        for znode, path in zip(znodes, paths, strict=True)
+    ]

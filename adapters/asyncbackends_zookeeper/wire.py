@@ -38,7 +38,7 @@ class ZooKeeperWire:
         self.clock: Clock = SystemClock()
         self._options = options
         self._names = Names(options.namespace)
-        self._acl = ACL_CREATOR if options.acl == "creator" else ACL_OPEN
+        self._acl = ACL_OPEN if options.is_open else ACL_CREATOR
         self._context: ssl.SSLContext | None = None
         self._session: KeptSession | None = None
 
@@ -128,7 +128,9 @@ def create(
         )
         raise NotSupportedError(message, feature="sasl")
     if options.acl == "creator" and options.username is None:
-        raise ConfigurationError("acl = creator needs username and password: it says who may")
+        raise ConfigurationError("acl = creator needs a username and a password: they say who may")
+    if options.username is not None and ":" in options.username:
+        raise ConfigurationError("username: digest ends a name at its first colon; take another")
     return WireCoordination(
         "zookeeper",
         endpoints,

@@ -3,15 +3,21 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeGuard, TypeVar
 
 from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, SessionUnknownError
-from asyncbackends.errors import BackendError, ConnectionLostError, OperationTimeoutError
+from asyncbackends.errors import (
+    BackendClosedError,
+    BackendError,
+    ConnectionLostError,
+    OperationTimeoutError,
+)
 from asyncbackends.linking import Links
 from asyncbackends.mapping import DriverErrors
+from asyncbackends.narrowing import is_of_kind
 from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeStat
 
@@ -32,11 +38,17 @@ class Access:
         keeper: SessionKeeper,
         errors: DriverErrors,
         timeout: float,
+        check: Callable[[], None],
     ) -> None:
+        """Make it.
+
+        :param check: raises why the backend is closed, when it is.
+        """
         self._links = links
         self._keeper = keeper
         self._errors = errors
         self._timeout = timeout
+        self._check = check
 
     def end(self) -> float:
         """Give when a call that begins now must be over."""
@@ -64,6 +76,10 @@ class Access:
                     except ConnectionLostError as error:
                         trouble = error
                     await _pause()
+        except BackendClosedError:
+            # It may have failed while this waited: that is what it is told then.
+            self._check()
+            raise
         except TimeoutError as error:
             if isinstance(error, BackendError):
                 raise
@@ -127,6 +143,9 @@ class Access:
                             self._keeper.forgotten(session.id)
                     sent = False
                     await _pause()
+        except BackendClosedError:
+            self._check()
+            raise
         except TimeoutError as error:
             if isinstance(error, BackendError):
                 raise
@@ -156,11 +175,15 @@ class Access:
 async def _arrived(
     link: CoordinationLink, entry: Create, owner: str | None
 ) -> tuple[NodeStat, bool]:
-    if owner is not None and isinstance(link, ArrivingLink):
+    if owner is not None and _can_arrive(link):
         return await link.arrive(entry, owner)
     (stat,) = await link.apply([entry], owner)
     assert stat is not None  # noqa: S101  # see CoordinationLink.apply
     return stat, False
+
+
+def _can_arrive(link: CoordinationLink) -> TypeGuard[ArrivingLink]:
+    return is_of_kind(type(link), ArrivingLink)
 
 
 async def _pause() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from asyncbackends.backoff import between_links
 from asyncbackends.coercion import changed_options
@@ -30,6 +30,9 @@ from asyncbackends.protocols.backend import ConnectionState, Kind
 from asyncbackends.protocols.coordination import SessionState
 
 __all__ = ("WireClient",)
+
+FIRST_PATIENCE: Final = 1.0
+"""Seconds for the first try to open a link again: a session does not wait for connect_timeout."""
 
 OptionsT = TypeVar("OptionsT", bound=ServerCoordinationOptions)
 
@@ -115,6 +118,7 @@ class WireClient(Generic[OptionsT]):
             backoff=between_links(options),
             clock=wire.clock,
             logger=self.seam.logger,
+            first_patience=FIRST_PATIENCE,
         )
         interval = min(options.session_ttl / 3, options.link_timeout)
         keeper = SessionKeeper(
@@ -125,7 +129,7 @@ class WireClient(Generic[OptionsT]):
             self._session_changed,
             interval,
         )
-        self.access = Access(self.links, keeper, self.errors, options.operation_timeout)
+        self.access = Access(self.links, keeper, self.errors, options.operation_timeout, self.check)
         self.entries = Entries(self.access, keeper, self.start)
         with self.seam("connect"):
             self.states.set(ConnectionState.CONNECTING)

@@ -54,19 +54,30 @@ async def finished(call: Coroutine[Any, Any, ResultT]) -> ResultT:
 
     An anyio scope alone would not do: it does not hold ``Task.cancel`` off.
     """
-    task = asyncio.create_task(call)
+    ended = asyncio.Event()
+    task = asyncio.create_task(_told(call, ended))
+    # Of one that is cancelled before it began nothing else tells.
+    task.add_done_callback(lambda _: ended.set())
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
-        while not task.done():
+        while not ended.is_set():
             try:
-                await asyncio.wait({task})
+                await ended.wait()
             except asyncio.CancelledError as error:
                 cancelled = error
     if cancelled is None:
-        return task.result()
+        return await task
     if not task.cancelled():
         task.exception()  # else asyncio reports it as never retrieved
     raise cancelled
+
+
+async def _told(call: Coroutine[Any, Any, ResultT], ended: asyncio.Event) -> ResultT:
+    # Who waits for the task itself is woken a turn of the loop later.
+    try:
+        return await call
+    finally:
+        ended.set()
 
 
 async def clean_up(step: Callable[[], Awaitable[None]], session: Session, what: str) -> None:

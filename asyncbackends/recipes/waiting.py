@@ -2,9 +2,10 @@
 
 import contextlib
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from asyncbackends.errors import BackendError
+from asyncbackends.narrowing import is_of_kind
 from asyncbackends.protocols.coordination import (
     Contention,
     Session,
@@ -55,9 +56,13 @@ async def first_place(
 
 async def _arrived(coordination: Contending, path: str, value: NodeValue) -> tuple[Ticket, bool]:
     """Contend; True where the service said that nobody is ahead."""
-    if isinstance(coordination, SupportsArriving):
+    if _answers_with_queue(coordination):
         return await coordination.arrive(path, value)
     return await coordination.contend(path, value), False
+
+
+def _answers_with_queue(coordination: Contention) -> TypeGuard[SupportsArriving]:
+    return is_of_kind(type(coordination), SupportsArriving)
 
 
 async def withdrawn(coordination: Contention, ticket: Ticket, session: Session) -> None:

@@ -1,17 +1,41 @@
-"""The zookeeper engine holds the contract of the coordination service."""
+"""The zookeeper engine holds the contract of the coordination service, also across faults."""
 
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from asyncbackends.testing.coordination import CoordinationConformance
-from tests.servers.running import Servers
+from asyncbackends import DistributedCoordinationService, open_coordination
+from asyncbackends.testing.coordination import (
+    CoordinationConformance,
+    CoordinationFaultsConformance,
+)
+from asyncbackends.testing.coordination.cancelling import CoordinationCancellingConformance
+from asyncbackends.testing.coordination.contending import ContendingConformance
+from asyncbackends.testing.coordination.fixtures import OpenCoordination, SessionFaults
+from asyncbackends.testing.coordination.guarantees import CoordinationGuaranteesConformance
+from asyncbackends.testing.coordination.lifecycle import CoordinationLifecycleConformance
+from asyncbackends.testing.coordination.lost_links import LostLinksConformance
+from asyncbackends.testing.coordination.watch_histories import WatchHistoriesConformance
+from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
+from tests.servers.ensembles import ZooKeeperEnsemble
+from tests.servers.running import Servers, product_of
+from tests.servers.zookeeper import ZooKeeper
+from tests.servers.zookeeper_faults import ZooKeeperFaults
 
 
 @pytest.fixture
 def namespace() -> str:
     return f"t{uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def proxied(servers: Servers) -> Iterator[ZooKeeperFaults]:
+    with ZooKeeperFaults(servers.get("zookeeper")) as faults:
+        yield faults
 
 
 class TestZooKeeper(CoordinationConformance):
@@ -20,3 +44,104 @@ class TestZooKeeper(CoordinationConformance):
     @pytest.fixture
     def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
         return servers.get("zookeeper").settings(namespace=namespace)
+
+
+class TestZooKeeperFaults(CoordinationFaultsConformance):
+    engine = "zookeeper"
+
+    @pytest.fixture
+    def settings(
+        self, servers: Servers, namespace: str, proxied: ZooKeeperFaults
+    ) -> dict[str, Any]:
+        return servers.get("zookeeper").settings(
+            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.05
+        )
+
+    @pytest.fixture
+    def faults(self, proxied: ZooKeeperFaults) -> SessionFaults:
+        return proxied
+
+
+class TestZooKeeperOnUvloop(
+    CoordinationCancellingConformance,
+    CoordinationGuaranteesConformance,
+    CoordinationLifecycleConformance,
+    WatchHistoriesConformance,
+    LostLinksConformance,
+):
+    """What depends on the order in which a loop makes its calls."""
+
+    engine = "zookeeper"
+    event_loop = "uvloop"
+
+    @pytest.fixture
+    def settings(
+        self, servers: Servers, namespace: str, proxied: ZooKeeperFaults
+    ) -> dict[str, Any]:
+        return servers.get("zookeeper").settings(
+            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.05
+        )
+
+    @pytest.fixture
+    def faults(self, proxied: ZooKeeperFaults) -> SessionFaults:
+        return proxied
+
+
+class TestZooKeeperRecipes(RecipesConformance):
+    engine = "zookeeper"
+
+    @pytest.fixture
+    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
+        return servers.get("zookeeper").settings(namespace=namespace)
+
+
+class TestZooKeeperRecipesFaults(RecipesFaultsConformance):
+    engine = "zookeeper"
+
+    @pytest.fixture
+    def settings(
+        self, servers: Servers, namespace: str, proxied: ZooKeeperFaults
+    ) -> dict[str, Any]:
+        return servers.get("zookeeper").settings(
+            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.05
+        )
+
+    @pytest.fixture
+    def faults(self, proxied: ZooKeeperFaults) -> SessionFaults:
+        return proxied
+
+
+@pytest.fixture(scope="module")
+def ensemble(servers: Servers, pytestconfig: pytest.Config) -> Iterator[ZooKeeperEnsemble]:
+    product = product_of("zookeeper", newest=pytestconfig.getoption("--servers") == "newest")
+    assert issubclass(product, ZooKeeper)
+    with ZooKeeperEnsemble(product, parent=servers.folder, durable=False) as found:
+        yield found
+
+
+class TestZooKeeperEnsemble(
+    ContendingConformance,
+    CoordinationGuaranteesConformance,
+    WatchHistoriesConformance,
+):
+    """Each client asks another one of three servers, of which two may be behind."""
+
+    engine = "zookeeper"
+
+    @pytest.fixture
+    def settings(self, ensemble: ZooKeeperEnsemble, namespace: str) -> dict[str, Any]:
+        return ensemble.settings(namespace=namespace)
+
+    @pytest.fixture
+    def open_coordination(self, settings: dict[str, Any]) -> OpenCoordination:
+        endpoints = settings["endpoints"].split(",")
+        turns = count()
+
+        def opened(
+            **options: Any,
+        ) -> AbstractAsyncContextManager[DistributedCoordinationService]:
+            turn = next(turns) % len(endpoints)
+            turned = endpoints[turn:] + endpoints[:turn]
+            return open_coordination(**{**settings, "endpoints": turned, **options})
+
+        return opened

@@ -64,10 +64,14 @@ def seen_connections(server: Server) -> int:
     """Count the connections that a server has accepted and not closed."""
     if not server.is_running:
         return 0
-    found = psutil.Process(server.process.pid).net_connections("tcp")
-    return sum(
-        one.status == psutil.CONN_ESTABLISHED and one.laddr.port == server.port for one in found
-    )
+    found = [
+        one
+        for one in psutil.Process(server.process.pid).net_connections("tcp")
+        if one.status == psutil.CONN_ESTABLISHED and one.raddr
+    ]
+    # etcd is a client of its own, too.
+    itself = {one.laddr.port for one in found if one.raddr.port == server.port}
+    return sum(one.laddr.port == server.port and one.raddr.port not in itself for one in found)
 
 
 class ZooKeeperProduct(CoordinationProduct):

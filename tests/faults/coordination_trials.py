@@ -53,6 +53,8 @@ class CoordinationTrial(ServerTrial[Server]):
             "username": server.username,
             "password": server.password,
         }
+        if self.engine == "zookeeper":
+            own["acl"] = "creator"
         return server.settings(**{**own, **others})
 
     def open(
@@ -101,6 +103,16 @@ class CoordinationTrial(ServerTrial[Server]):
             return session.state is state
 
         return await self.settled(is_so, f"not {state}", patience=patience)
+
+    async def new_session(self, client: DistributedCoordinationService, old: Session) -> None:
+        """Wait for a session that is another one than the lost one, and live."""
+
+        async def is_there() -> bool:
+            now = client.session
+            return now.id != old.id and now.state is SessionState.CONNECTED
+
+        await self.settled(is_there, "no new session", patience=10)
+        assert old.state is SessionState.LOST
 
     async def finish(self) -> None:
         """See that nothing is left on the server."""

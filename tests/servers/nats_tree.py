@@ -45,7 +45,7 @@ class NatsTree:
     def _subjects(self, pattern: str) -> Iterator[str]:
         asked = {"subjects_filter": pattern}
         found = self._server.ask(f"$JS.API.STREAM.INFO.{self.stream}", asked, patience=5)
-        return iter(found["state"].get("subjects") or {})
+        return iter(found.get("state", {}).get("subjects") or {})
 
     def _headers(self, subject: str) -> bytes:
         asked = {"last_by_subj": subject}

@@ -90,9 +90,10 @@ class ZooKeeper(Server):
                 link = plain
                 if self.tls is not None:
                     link = self.tls.trusting_context().wrap_socket(plain)
-                link.sendall(word.encode())
-                with link.makefile("rb") as stream:
-                    return stream.read().decode()
+                with link:
+                    link.sendall(word.encode())
+                    with link.makefile("rb") as stream:
+                        return stream.read().decode()
         except OSError as error:
             raise CommandFailedError(f"{self} does not answer: {error}") from error
 

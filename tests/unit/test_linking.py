@@ -38,6 +38,8 @@ class Dialer:
         self.told: list[str] = []
         self.made: list[Link] = []
         self.up_error: BackendError | None = None
+        self.silent: set[str] = set()
+        self.waited: list[float] = []
         self.clock = ManualClock()
         self.links: Links[Link] = Links(
             endpoints,
@@ -51,12 +53,19 @@ class Dialer:
             backoff=Backoff(0.1, 1),
             clock=self.clock,
             logger=logging.getLogger("asyncbackends.broker"),
+            first_patience=0.02,
         )
 
     async def dial(self, endpoint: str, generation: Generation) -> Link:
         self.dialed.append(endpoint)
         if endpoint in self.errors:
             raise self.errors[endpoint]
+        if endpoint in self.silent:
+            began = asyncio.get_running_loop().time()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.waited.append(asyncio.get_running_loop().time() - began)
         link = Link(endpoint, generation)
         self.made.append(link)
         return link
@@ -117,6 +126,24 @@ async def test_lost_link_comes_back_on_the_next_endpoint_that_works() -> None:
     await asyncio.wait({running})
     await dialer.links.close()
     assert dialer.made[-1].closed
+
+
+async def test_try_that_is_not_answered_is_given_up_sooner_at_first() -> None:
+    """A server that is just starting may accept a connection and never answer on it."""
+    dialer = Dialer("a", "b")
+    await dialer.links.first()
+    running = asyncio.create_task(dialer.links.run())
+    dialer.silent = {"a", "b"}
+    dialer.made[-1].generation.lost(GONE)
+    while len(dialer.waited) < 5:
+        await dialer.clock.advance(1)
+        await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.wait({running})
+    first, second, third, fourth, fifth = dialer.waited[:5]
+    assert min(first, second) >= 0.02
+    assert min(third, fourth) >= 0.04
+    assert 0.08 <= fifth < 2
 
 
 async def test_link_that_is_lost_while_it_comes_up_is_tried_again() -> None:

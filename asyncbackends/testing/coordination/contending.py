@@ -55,6 +55,7 @@ class ContendingConformance(CoordinationFixtures):
         if not isinstance(coordination, SupportsArriving):
             return
         assert isinstance(other, SupportsArriving)
+        await coordination.create_node(root)
         first, surely = await coordination.arrive(root, "host-1")
         second, second_surely = await other.arrive(root, "host-2")
         assert not second_surely
