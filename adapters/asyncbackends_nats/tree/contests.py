@@ -18,7 +18,7 @@ from asyncbackends_nats.tree.writing import Writing
 __all__ = ("Contests",)
 
 ENTRY: Final = re.compile(r"[0-9a-f]{32}")
-GLANCE: Final = 16
+GLANCE: Final = 4
 """Messages that are looked at to see whether nobody came before."""
 MOST: Final = 1_000_000
 
