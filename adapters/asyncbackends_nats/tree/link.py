@@ -1,11 +1,10 @@
 """One connection to a server, as the coordination core uses it."""
 
-import re
 from collections.abc import Awaitable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from asyncbackends.clock import Clock
-from asyncbackends.coordination.paths import ROOT, name, parent
+from asyncbackends.coordination.paths import ROOT, name
 from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, LinkEvents, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
@@ -15,6 +14,7 @@ from asyncbackends_nats.dialing import Connection
 from asyncbackends_nats.driver_errors import NO_ANSWERER, NO_STREAM, JetStreamError
 from asyncbackends_nats.tree.asking import Asking
 from asyncbackends_nats.tree.committing import Committing
+from asyncbackends_nats.tree.contests import Contests
 from asyncbackends_nats.tree.feeds import NatsFeed
 from asyncbackends_nats.tree.looking import Look
 from asyncbackends_nats.tree.memory import Memory
@@ -28,7 +28,6 @@ from asyncbackends_nats.tree.writing import Writing
 __all__ = ("NatsTreeLink",)
 
 ResultT = TypeVar("ResultT")
-ENTRY: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class NatsTreeLink:
@@ -69,6 +68,9 @@ class NatsTreeLink:
             self._subjects,
             self._memory,
             self._clock,
+        )
+        self._contests = Contests(
+            self._reading, self._writing, self._sessions, self._subjects, self._memory
         )
         self._birth = await read_birth(self._reading, self._committing, self._subjects)
         # What another life of the stream had is no hint for this one.
@@ -143,8 +145,7 @@ class NatsTreeLink:
         return [name(one) for one in look.nodes if one != path]
 
     async def entries(self, path: str) -> list[NodeStat]:
-        look = await self._used(self._listed(path))
-        return [record.stat for one, record in look.nodes.items() if one != path]
+        return await self._used(self._contests.entries(path))
 
     async def _listed(self, path: str) -> Look:
         filters = [*self._subjects.children(path)]
@@ -169,21 +170,7 @@ class NatsTreeLink:
 
     async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
         """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
-        return await self._used(self._arrived(entry, session_id))
-
-    async def _arrived(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
-        stat = await self._writing.arrive(entry, session_id)
-        session = self._subjects.session(session_id)
-        filters = [*self._subjects.children(parent(entry.path)), session]
-        try:
-            records = await self._reading.many(filters)
-        except (BackendError, JetStreamError):
-            # It was made; who is before it is asked again.
-            return stat, False
-        lives = any(one.subject == session and one.sign == SESSION for one in records)
-        entries = [one for one in records if one.is_node and ENTRY.fullmatch(name(one.path))]
-        first = min(entries, key=lambda one: one.created_revision, default=None)
-        return stat, lives and first is not None and first.path == entry.path
+        return await self._used(self._contests.arrive(entry, session_id))
 
     # Watching and the rest.
 

@@ -13,12 +13,12 @@ from asyncbackends_nats.tree.memory import Memory, OwnSession
 from asyncbackends_nats.tree.reading import Reading
 from asyncbackends_nats.tree.records import KEPT, SESSION, TOMBSTONE, Record
 from asyncbackends_nats.tree.subjects import Subjects
-from asyncbackends_nats.tree.units import Message
+from asyncbackends_nats.tree.units import REPLACING, Message
 
 __all__ = ("Sessions",)
 
 ALIVE: Final = b"Nats-TTL: %dms\r\nAb: s\r\n"
-ENDED: Final = TOMBSTONE % KEPT + b"Ab: e\r\n"
+ENDED: Final = REPLACING + TOMBSTONE % KEPT + b"Ab: e\r\n"
 MARKED: Final = b"Nats-TTL: %ds\r\nKV-Operation: PURGE\r\nAb: t\r\n"
 PERIOD: Final = KEPT // 4
 """Seconds between two marks of time."""

@@ -21,7 +21,8 @@ NAME_IN_USE: Final = 10058
 KNOWN: Final = 120
 """Seconds that the server knows the names of messages."""
 DEMANDED: Final[Mapping[str, Any]] = {
-    "max_msgs_per_subject": 1,
+    "max_msgs_per_subject": -1,
+    "allow_rollup_hdrs": True,
     "max_msgs": -1,
     "max_bytes": -1,
     "max_age": 0,
