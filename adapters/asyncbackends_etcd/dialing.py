@@ -13,10 +13,12 @@ from asyncbackends_etcd.http2_connection import Http2Connection
 from asyncbackends_etcd.http2_stream import StreamBrokenError
 from asyncbackends_etcd.options import EtcdCoordinationOptions
 
-__all__ = ("DEFAULT_PORT", "connected")
+__all__ = ("DEFAULT_PORT", "HTTP2", "connected")
 
 DEFAULT_PORT: Final = 2379
 HTTP2: Final = "h2"
+A_WHILE: Final = 1.0
+"""Seconds in which a server that is there shows what it speaks."""
 
 
 async def connected(
@@ -24,35 +26,23 @@ async def connected(
     options: EtcdCoordinationOptions,
     context: ssl.SSLContext | None,
     on_lost: Callable[[str, Exception | None], None],
-    *,
-    is_first: bool,
 ) -> Calls:
     """Open a connection, and wait until the server has shown that it speaks HTTP/2.
 
-    :param is_first: no server was found to be of use before.
     :raises ConnectionFailedError: it cannot be used.
     :raises TlsFailedError: TLS cannot be had; nothing secret was sent.
     """
     host, port, _ = parsed_endpoint(endpoint, DEFAULT_PORT)
     connection = Http2Connection(on_lost)
-    loop = asyncio.get_running_loop()
     try:
-        transport, _ = await loop.create_connection(
-            lambda: connection,
-            host,
-            port,
-            ssl=context,
-            server_hostname=None if context is None else host,
-        )
-        give_up_when_silent(transport, options.link_timeout)
-        if context is not None:
-            _check_protocol(transport.get_extra_info("ssl_object"))
-        await asyncio.shield(connection.greeted)
+        await _greeted(connection, host, port, options, context)
     except BaseException as error:
         await connection.close()
-        ours = _dial_error(error, secure=context is not None, is_first=is_first)
+        ours = _dial_error(error)
         if ours is None:
             raise
+        if context is not None and type(ours) is _EndedAtOnceError:
+            await _check_has_tls(host, port, options)
         raise ours from error
     return Calls(
         connection,
@@ -63,15 +53,58 @@ async def connected(
     )
 
 
+class _EndedAtOnceError(ConnectionFailedError):
+    """The server is about to stop, or speaks otherwise."""
+
+
+async def _greeted(
+    connection: Http2Connection,
+    host: str,
+    port: int,
+    options: EtcdCoordinationOptions,
+    context: ssl.SSLContext | None,
+) -> None:
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        host,
+        port,
+        ssl=context,
+        server_hostname=None if context is None else host,
+    )
+    give_up_when_silent(transport, options.link_timeout)
+    if context is not None:
+        _check_protocol(transport.get_extra_info("ssl_object"))
+    await asyncio.shield(connection.greeted)
+
+
+async def _check_has_tls(host: str, port: int, options: EtcdCoordinationOptions) -> None:
+    """See that a server that ended a handshake does not serve in plain text; it is told nothing.
+
+    :raises TlsFailedError: it does.
+    """
+    connection = Http2Connection(_nobody)
+    try:
+        async with asyncio.timeout(A_WHILE):
+            await _greeted(connection, host, port, options, None)
+    except (OSError, StreamBrokenError):
+        return
+    finally:
+        await connection.close()
+    message = "the server has no TLS; nothing secret was sent to it"
+    raise TlsFailedError(message)
+
+
+def _nobody(_: str, __: Exception | None) -> None:
+    """Nobody hears of the end of a connection that was only tried."""
+
+
 def _check_protocol(layer: ssl.SSLObject | None) -> None:
     if layer is None or layer.selected_alpn_protocol() != HTTP2:
         message = "the server speaks TLS, and no HTTP/2 over it: that is no etcd"
         raise ConnectionFailedError(message)
 
 
-def _dial_error(
-    error: BaseException, *, secure: bool, is_first: bool
-) -> ConnectionFailedError | None:
+def _dial_error(error: BaseException) -> ConnectionFailedError | None:
     if isinstance(error, ConnectionFailedError):
         return None
     if isinstance(error, ssl.SSLError):
@@ -80,11 +113,11 @@ def _dial_error(
     if isinstance(error, StreamBrokenError) or (
         isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
     ):
-        hint = "one that has no TLS" if secure else "one that demands TLS (then set tls = on)"
         reason = f": {error}" if str(error) else ""
-        message = f"the server ended the connection at once, as {hint} does{reason}"
-        # One that is about to stop does so, too: that is tried again where there was one with TLS.
-        return TlsFailedError(message) if secure and is_first else ConnectionFailedError(message)
+        message = (
+            f"the server ended the connection at once, as one with TLS does (tls = on){reason}"
+        )
+        return _EndedAtOnceError(message)
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
         return ConnectionFailedError(f"it cannot be reached: {error.strerror or error}")
     return None

@@ -34,7 +34,6 @@ class EtcdWire:
         self._known = Known()
         self._context: ssl.SSLContext | None = None
         self._has_context = False
-        self._has_linked = False
         # With a share of the session's time, so that the next endpoint can still keep it.
         share = min(options.session_ttl / 3, options.link_timeout)
         self._patience = max(LEAST_PATIENCE, share)
@@ -79,9 +78,7 @@ class EtcdWire:
             ours.__cause__ = error
             events.lost(ours)
 
-        calls = await connected(
-            endpoint, self._options, self._context, lost, is_first=not self._has_linked
-        )
+        calls = await connected(endpoint, self._options, self._context, lost)
         calls.refused = events.lost
         link = EtcdLink(calls, self._keys, self._known, self.clock)
         try:
@@ -90,7 +87,6 @@ class EtcdWire:
         except BaseException:
             await link.close()
             raise
-        self._has_linked = True
         return link
 
     async def close(self) -> None:
