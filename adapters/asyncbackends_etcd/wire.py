@@ -80,7 +80,7 @@ class EtcdWire:
 
         calls = await connected(endpoint, self._options, self._context, lost)
         calls.refused = events.lost
-        link = EtcdLink(calls, self._keys, self._known, self.clock)
+        link = EtcdLink(calls, self._keys, self._known, self.clock, self._patience)
         try:
             await calls.log_in()
             await link.probe()
