@@ -31,6 +31,8 @@ class Memory:
     """What the links of one client leave to those after them."""
 
     def __init__(self) -> None:
+        self.replicas: int | None = None
+        """So many servers keep the stream, once it was found."""
         self.sessions: dict[str, OwnSession] = {}
         self.contended: dict[str, float] = {}
         """When it was last said of a path that contenders come and go there."""
