@@ -147,7 +147,7 @@ async def test_coordination_e11_a_storm_of_logins_ends(servers: Servers) -> None
             await clients[0].create_node("/a", b"x")
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
-            async with asyncio.timeout(45):
+            async with asyncio.timeout(80):
                 for client in clients:
                     value = None
                     while value is None:
