@@ -8,6 +8,7 @@ from typing import Final
 from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import ConnectionFailedError, TlsFailedError
 from asyncbackends.silence import give_up_when_silent
+from asyncbackends_etcd.account import Account
 from asyncbackends_etcd.calls import Calls
 from asyncbackends_etcd.http2_connection import Http2Connection
 from asyncbackends_etcd.http2_stream import StreamBrokenError
@@ -25,6 +26,7 @@ async def connected(
     endpoint: str,
     options: EtcdCoordinationOptions,
     context: ssl.SSLContext | None,
+    account: Account,
     on_lost: Callable[[str, Exception | None], None],
 ) -> Calls:
     """Open a connection, and wait until the server has shown that it speaks HTTP/2.
@@ -47,9 +49,8 @@ async def connected(
     return Calls(
         connection,
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        account,
         secure=context is not None,
-        username=options.username,
-        password=options.password,
     )
 
 

@@ -53,9 +53,16 @@ class EtcdLink:
         self._watches = Watches(calls)
 
     async def probe(self) -> None:
-        """See that the server answers a read that every other write comes before."""
+        """See that the server answers a read that every write before it is seen by."""
+        await self._reads.range(self._probe())
+
+    async def is_let_in(self) -> bool:
+        """Do so; False: the server wants another token than there is."""
+        return await self._calls.is_let_in(requests.RANGE, self._probe())
+
+    def _probe(self) -> bytes:
         start, end = self._keys.below(ROOT)
-        await self._reads.range(requests.range_of(start, end, limit=1, keys_only=True))
+        return requests.range_of(start, end, limit=1, keys_only=True)
 
     # Sessions are leases.
 

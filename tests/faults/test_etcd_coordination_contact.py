@@ -4,7 +4,9 @@ The names hold the numbers of the faults that were found.
 """
 
 import asyncio
+import contextlib
 import time
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from asyncbackends.errors import (
     AuthenticationFailedError,
     BackendError,
     ConnectionFailedError,
+    ConnectionLostError,
     TlsFailedError,
 )
 from asyncbackends.protocols.nodes import NodeEvent
@@ -115,6 +118,42 @@ async def test_coordination_e11_tokens_end_by_time(servers: Servers) -> None:
                 assert (await one_event(feed)).value == b"y"
             await asyncio.sleep(3)
             assert await client.read_node("/a") == b"y"
+
+
+async def test_coordination_e11_a_new_link_needs_no_login(servers: Servers) -> None:
+    with servers.fresh("etcd", accounts=True, durable=False) as server:
+        async with (
+            Listener(server) as listener,
+            open_coordination(
+                **server.settings(endpoints=listener.endpoint, reconnect_max=0.05)
+            ) as client,
+        ):
+            for _ in range(10):
+                listener.cut()
+                assert await client.get_children("/") == []
+            assert len(listener.sent) == 11
+            assert listener.everything.count(b"Auth/Authenticate") == 1
+
+
+async def test_coordination_e11_a_storm_of_logins_ends(servers: Servers) -> None:
+    """A login takes a server 0.1 s, also of one who has given up: who comes again must wait longer."""
+    with servers.fresh("etcd", accounts=True, durable=False) as server:
+        async with AsyncExitStack() as stack:
+            settings = server.settings(reconnect_max=0.05, session_ttl=30)
+            clients = [
+                await stack.enter_async_context(open_coordination(**settings)) for _ in range(30)
+            ]
+            sessions = [client.session for client in clients]
+            await clients[0].create_node("/a", b"x")
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+            async with asyncio.timeout(80):
+                for client in clients:
+                    value = None
+                    while value is None:
+                        with contextlib.suppress(ConnectionLostError):
+                            value = await client.read_node("/a")
+            assert [client.session for client in clients] == sessions
 
 
 async def test_coordination_e11_an_account_that_is_refused_later_ends_it(servers: Servers) -> None:
