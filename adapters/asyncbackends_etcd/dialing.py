@@ -75,8 +75,10 @@ def _dial_error(error: BaseException, *, secure: bool) -> ConnectionFailedError 
     if isinstance(error, StreamBrokenError) or (
         isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
     ):
-        hint = "" if secure else "; a server that demands TLS does so: set tls = on"
-        return ConnectionFailedError(f"the server ended the connection at once{hint} ({error})")
+        hint = "one that has no TLS" if secure else "one that demands TLS (then set tls = on)"
+        reason = f": {error}" if str(error) else ""
+        message = f"the server ended the connection at once, as {hint} does{reason}"
+        return ConnectionFailedError(message)
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
         return ConnectionFailedError(f"it cannot be reached: {error.strerror or error}")
     return None

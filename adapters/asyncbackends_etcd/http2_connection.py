@@ -53,10 +53,10 @@ class Http2Connection(asyncio.Protocol):
         """Those with something unsent that no window has room for."""
         self._next = 1
         self._out: list[bytes] = []
-        self._pongs: list[bytes] = []
-        self._pongs_timer: asyncio.TimerHandle | None = None
         self._whole: list[Http2Stream] = []
         """Those whose last bytes are in what is written next."""
+        self._pongs: list[bytes] = []
+        self._pongs_timer: asyncio.TimerHandle | None = None
         self._window = DEFAULT_WINDOW
         self._stream_window = DEFAULT_WINDOW
         self._most_frame = frames.MOST_FRAME

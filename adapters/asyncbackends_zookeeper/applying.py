@@ -25,6 +25,7 @@ from asyncbackends_zookeeper.jute import (
     Znode,
     create_body,
     delete_body,
+    read_body,
     set_body,
     znode_after_text,
     znode_at,
@@ -87,20 +88,21 @@ class Applying:
 
     async def arrive(self, entry: Create) -> tuple[NodeStat, bool]:
         """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
-        # The server does what one connection asks in its order.
-        asked = asyncio.ensure_future(self._reading.listed_now(parent(entry.path)))
-        try:
+        path, own = entry.path, name(entry.path)
+        body = create_body(self._names.znode(path), entry.value, self._acl, EPHEMERAL)
+        created, listing = self._connection.begin(
+            (Op.CREATE2, body), (Op.GET_CHILDREN, read_body(self._names.znode(parent(path))))
+        )
+        code, frame = await created
+        if code == Code.OK:
+            stat = znode_after_text(frame)[0].stat(path)
+            listed = await self._reading.listed(listing)
+        else:
             try:
                 stat = await self._create(entry)
             except REFUSALS as error:
                 raise RefusedError(0, error) from error
-            listed = await asked
-        finally:
-            asked.cancel()
-        own = name(entry.path)
-        if own not in listed:
-            # It was asked before the parents were made.
-            listed = await self._reading.listed_now(parent(entry.path))
+            listed = await self._reading.listed_now(parent(path))
         return stat, [one for one in listed if is_entry_name(one)] == [own]
 
     async def _create(self, create: Create) -> NodeStat:

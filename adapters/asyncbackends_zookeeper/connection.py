@@ -53,7 +53,7 @@ class Connection(asyncio.Protocol):
         """How many frames came."""
         self.on_lost: Callable[[BackendError], None] | None = None
         self.on_event: Callable[[bytes, int], None] | None = None
-        self._greeting: asyncio.Future[bytes] | None = self._loop.create_future()
+        self._greeting: asyncio.Future[bytes] | None = None
         self._reads: dict[int, asyncio.Future[Reply]] = {}
         self._writes: dict[int, asyncio.Future[Reply]] = {}
         self._answered: dict[int, Answered] = {}
@@ -74,9 +74,10 @@ class Connection(asyncio.Protocol):
     async def greet(self, request: bytes) -> bytes:
         """Send the first request; give the first reply."""
         self._check()
-        assert self._greeting is not None  # noqa: S101  # it is sent once
+        # Not before: nobody would retrieve what it fails with.
+        greeting = self._greeting = self._loop.create_future()
         self.transport.write(LENGTH.pack(len(request)) + request)
-        return await self._greeting
+        return await greeting
 
     async def log_in(self, body: bytes) -> int:
         """Say who this is; give the code of the reply."""
@@ -113,6 +114,25 @@ class Connection(asyncio.Protocol):
             self._reads[self._xid] = future
         self._send(frame)
         return await future
+
+    def begin(self, *requests: tuple[Op, bytes]) -> list[asyncio.Future[Reply]]:
+        """Send requests as one; the server answers them in their order.
+
+        :raises ConnectionLostError: it is over, and nothing was sent.
+        """
+        self._check()
+        self._see_the_end()
+        frames: list[bytes] = []
+        futures: list[asyncio.Future[Reply]] = []
+        for op, body in requests:
+            future: asyncio.Future[Reply] = self._loop.create_future()
+            frames.append(self._frame(op, body, None))
+            (self._writes if op in WRITES else self._reads)[self._xid] = future
+            # Whoever asked may be gone before an answer comes, or none does.
+            future.add_done_callback(_retrieve)
+            futures.append(future)
+        self._send(b"".join(frames), len(frames))
+        return futures
 
     def tell(self, op: Op, body: bytes, answered: Answered, *, synced: str | None = None) -> None:
         """Send a request; who waits is called among the frames, in their order, unless it is lost.
@@ -172,11 +192,11 @@ class Connection(asyncio.Protocol):
         self._xid += 1
         return self._xid
 
-    def _send(self, frame: bytes) -> None:
+    def _send(self, frame: bytes, count: int = 1) -> None:
         """Write at once where nothing is on its way, else with what else is sent in this turn."""
         if self._unsent:
             self._unsent.append(frame)
-        elif len(self._reads) + len(self._writes) > 1:
+        elif len(self._reads) + len(self._writes) > count:
             self._unsent.append(frame)
             self._loop.call_soon(self._flush)
         else:
@@ -289,6 +309,11 @@ class Connection(asyncio.Protocol):
         self.lose(ConnectionLostError("the link was closed"))
         # The transport goes in the next turn.
         await asyncio.sleep(0)
+
+
+def _retrieve(future: asyncio.Future[Reply]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 def _note(places: list[int], code: int, frame: bytes, position: int) -> None:

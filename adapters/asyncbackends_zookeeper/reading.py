@@ -83,13 +83,14 @@ class Reading:
         return [] if path == ROOT else None
 
     async def listed_now(self, path: str) -> list[str]:
-        """List children on the spot, none where that cannot be done.
+        """List children on the spot: what this connection has asked for before is in it."""
+        body = read_body(self._names.znode(path))
+        return await self.listed(self._connection.begin((Op.GET_CHILDREN, body))[0])
 
-        What this connection has asked for before is in it.
-        """
+    async def listed(self, asked: asyncio.Future[Reply]) -> list[str]:
+        """Give what a listing gives, none where there is none."""
         try:
-            body = read_body(self._names.znode(path))
-            code, frame = await self._connection.ask(Op.GET_CHILDREN, body)
+            code, frame = await asked
         except BackendError:
             return []
         if code != Code.OK:

@@ -129,6 +129,8 @@ def create(
         raise NotSupportedError(message, feature="sasl")
     if options.acl == "creator" and options.username is None:
         raise ConfigurationError("acl = creator needs a username and a password: they say who may")
+    if options.username is not None and ":" in options.username:
+        raise ConfigurationError("username: digest ends a name at its first colon; take another")
     return WireCoordination(
         "zookeeper",
         endpoints,

@@ -9,7 +9,12 @@ from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, SessionUnknownError
-from asyncbackends.errors import BackendError, ConnectionLostError, OperationTimeoutError
+from asyncbackends.errors import (
+    BackendClosedError,
+    BackendError,
+    ConnectionLostError,
+    OperationTimeoutError,
+)
 from asyncbackends.linking import Links
 from asyncbackends.mapping import DriverErrors
 from asyncbackends.narrowing import is_of_kind
@@ -33,11 +38,17 @@ class Access:
         keeper: SessionKeeper,
         errors: DriverErrors,
         timeout: float,
+        check: Callable[[], None],
     ) -> None:
+        """Make it.
+
+        :param check: raises why the backend is closed, when it is.
+        """
         self._links = links
         self._keeper = keeper
         self._errors = errors
         self._timeout = timeout
+        self._check = check
 
     def end(self) -> float:
         """Give when a call that begins now must be over."""
@@ -65,6 +76,10 @@ class Access:
                     except ConnectionLostError as error:
                         trouble = error
                     await _pause()
+        except BackendClosedError:
+            # It may have failed while this waited: that is what it is told then.
+            self._check()
+            raise
         except TimeoutError as error:
             if isinstance(error, BackendError):
                 raise
@@ -128,6 +143,9 @@ class Access:
                             self._keeper.forgotten(session.id)
                     sent = False
                     await _pause()
+        except BackendClosedError:
+            self._check()
+            raise
         except TimeoutError as error:
             if isinstance(error, BackendError):
                 raise

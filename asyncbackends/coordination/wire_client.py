@@ -129,7 +129,7 @@ class WireClient(Generic[OptionsT]):
             self._session_changed,
             interval,
         )
-        self.access = Access(self.links, keeper, self.errors, options.operation_timeout)
+        self.access = Access(self.links, keeper, self.errors, options.operation_timeout, self.check)
         self.entries = Entries(self.access, keeper, self.start)
         with self.seam("connect"):
             self.states.set(ConnectionState.CONNECTING)

@@ -94,7 +94,7 @@ def service(servers: Servers, engine: str) -> Service:
 
 
 async def test_stale_holder_is_refused(database: ConfigDatabase, service: Service) -> None:
-    uuid = await Site(database).network()
+    uuid = await (await Site(database).prepare()).network()
     async with (
         Proxy(service.endpoint) as proxy,
         service.client(endpoints=proxy.endpoint) as one,
@@ -123,7 +123,7 @@ async def test_stale_holder_is_refused(database: ConfigDatabase, service: Servic
 
 
 async def test_stale_leader_is_refused(database: ConfigDatabase, service: Service) -> None:
-    uuid = await Site(database).network()
+    uuid = await (await Site(database).prepare()).network()
     async with (
         Proxy(service.endpoint) as proxy,
         service.client(endpoints=proxy.endpoint) as one,

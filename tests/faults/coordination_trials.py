@@ -53,6 +53,8 @@ class CoordinationTrial(ServerTrial[Server]):
             "username": server.username,
             "password": server.password,
         }
+        if self.engine == "zookeeper":
+            own["acl"] = "creator"
         return server.settings(**{**own, **others})
 
     def open(

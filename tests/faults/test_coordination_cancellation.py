@@ -41,6 +41,7 @@ class Calls:
         self.dice = dice
         self.counts: Counter[str] = Counter()
         self.holders = 0
+        self.withdrawing: set[asyncio.Task[None]] = set()
 
     def place(self) -> str:
         return f"/work/{self.dice.randrange(PLACES)}"
@@ -89,7 +90,10 @@ class Calls:
         try:
             await self.client.contenders("/line")
         finally:
-            await self.client.withdraw(ticket)
+            # Whoever cancels this as well has to see to the rest: recipes do.
+            withdrawing = asyncio.create_task(self.client.withdraw(ticket))
+            self.withdrawing.add(withdrawing)
+            await asyncio.shield(withdrawing)
 
     async def run(self, count: int) -> None:
         """Begin so many calls, and cancel each after a while."""
@@ -116,6 +120,8 @@ class Calls:
                 error, NodeExistsError | NodeNotFoundError | TransactionFailedError
             ):
                 raise error
+        if self.withdrawing:
+            await asyncio.gather(*self.withdrawing)
 
 
 @pytest.mark.promise("coordination.random-cancellations-harm-nobody")

@@ -115,7 +115,7 @@ class EtcdCluster(_Ensemble[Etcd]):
         )
         everyone = {name: each.peer for name, each in self.members.items()}
         for member in self.members.values():
-            member.cluster = everyone
+            member.join(everyone)
 
     def _leader(self) -> str | None:
         for name, member in self.members.items():

@@ -40,9 +40,14 @@ class Etcd(Server):
         self._root_password = secrets.token_urlsafe(18)
         self.name = name
         self.peer_port = free_port()
-        self.cluster: Mapping[str, str] = {}
-        """Names and peer addresses of all members; of one alone there is no need to say it."""
+        self._cluster: Mapping[str, str] = {}
         super().__init__(**arguments)
+
+    def join(self, cluster: Mapping[str, str]) -> None:
+        """Be one of several, before the start; these are the names and peer addresses of all."""
+        self._cluster = dict(cluster)
+        # Its command line names them.
+        self.process = self._process()
 
     @classmethod
     def version(cls) -> str | None:
@@ -160,7 +165,7 @@ class Etcd(Server):
         )
 
     def _arguments(self) -> Sequence[str]:
-        members = self.cluster or {self.name: self.peer}
+        members = self._cluster or {self.name: self.peer}
         arguments = {
             "name": self.name,
             "data-dir": str(self.data),

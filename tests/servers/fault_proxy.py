@@ -5,6 +5,7 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -233,7 +234,8 @@ class FaultProxy(ABC):
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        while self._links or self._tasks:
+        # One that was accepted just now is no link yet: asyncio has a task for it.
+        while self._links or len(asyncio.all_tasks()) > 1:
             await self._drop(None)
             await asyncio.sleep(0)
 
@@ -256,20 +258,23 @@ class FaultProxy(ABC):
         link.connecting = True
         task = self._loop.create_task(self._connect(link))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        # Also of one that is cancelled before its first step.
+        task.add_done_callback(partial(self._connected, link))
 
     async def _connect(self, link: Link) -> None:
         try:
             await self._loop.create_connection(lambda: link.server, *self._upstream)
         except OSError:
             link.cut()
-        finally:
-            link.connecting = False
-            if link.client.transport is not None and link.client.is_open:
-                link.client.transport.resume_reading()
-            else:
-                link.cut()
-            self.left(link)
+
+    def _connected(self, link: Link, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        link.connecting = False
+        if link.client.transport is not None and link.client.is_open:
+            link.client.transport.resume_reading()
+        else:
+            link.cut()
+        self.left(link)
 
     def left(self, link: Link) -> None:
         """A link has lost a side."""

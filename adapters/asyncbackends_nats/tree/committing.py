@@ -29,12 +29,23 @@ HEADERS: Final = 16_384
 """Bytes that the headers of a message have at most."""
 
 
+MOST_BATCHES: Final = 4
+"""Batches of one client on their way: each takes a server milliseconds, and what follows waits."""
+DUPLICATE: Final = 10201
+
+
 class OvertakenError(Exception):
     """A condition did not hold: somebody wrote meanwhile, and nothing was stored."""
+
+    def __init__(self, *, by_name: bool = False) -> None:
+        super().__init__()
+        self.by_name = by_name
+        """It was not the first message of its name."""
 
 
 class _Ack(msgspec.Struct):
     seq: int = 0
+    duplicate: bool = False
     error: dict[str, Any] | None = None
 
 
@@ -52,6 +63,7 @@ class Committing:
         self._decoder = msgspec.json.Decoder(_Ack)
         self._name = token_hex(6)
         self._batches = 0
+        self._turns = asyncio.Semaphore(MOST_BATCHES)
 
     def framed(self, conditions: Mapping[str, int], messages: Sequence[Message]) -> Frames:
         """Give a unit as it is sent."""
@@ -71,31 +83,49 @@ class Committing:
         if largest + HEADERS > self._most:
             words = f"the server takes {self._most} bytes at once (its max_payload)"
             raise InvalidRequestError(f"{words}: a value of {largest} has no room there")
+        unit = self.framed(conditions, messages)
+        if unit.size == 1:
+            return unit, await self._store(unit)
+        async with self._turns:
+            return await self._store_batch(unit, conditions, messages)
+
+    async def _store_batch(
+        self, unit: Frames, conditions: Mapping[str, int], messages: Sequence[Message]
+    ) -> tuple[Frames, int]:
         tries = 0
         while True:
-            unit = self.framed(conditions, messages)
-            try:
-                answer = await self._asking.commit(
-                    unit.before, unit.subject, unit.body, unit.headers
-                )
-                return unit, self._sequence(answer)
-            except JetStreamError as error:
-                if error.err_code in OTHER_SEQUENCE:
-                    raise OvertakenError from error
-                if error.err_code == NO_ANSWERER:
-                    raise ConnectionLostError("no stream takes it for now") from error
-                if error.err_code in TEMPORARY or error.err_code == STORE_FAILED:
-                    message = f"the stream cannot take it for now: {error.description}"
-                    raise ConnectionLostError(message, maybe_applied=True) from error
-                if error.err_code not in BUSY:
-                    raise
+            sequence = await self._store(unit)
+            if sequence:
+                return unit, sequence
             tries += 1
             await pause(tries)
+            unit = self.framed(conditions, messages)
+
+    async def _store(self, unit: Frames) -> int:
+        """Store one; 0: the server has too many batches at once."""
+        try:
+            answer = await self._asking.commit(unit.before, unit.subject, unit.body, unit.headers)
+            return self._sequence(answer)
+        except JetStreamError as error:
+            if error.err_code in OTHER_SEQUENCE:
+                raise OvertakenError from error
+            if error.err_code == DUPLICATE:
+                raise OvertakenError(by_name=True) from error
+            if error.err_code == NO_ANSWERER:
+                raise ConnectionLostError("no stream takes it for now") from error
+            if error.err_code in TEMPORARY or error.err_code == STORE_FAILED:
+                message = f"the stream cannot take it for now: {error.description}"
+                raise ConnectionLostError(message, maybe_applied=True) from error
+            if error.err_code not in BUSY:
+                raise
+            return 0
 
     def _sequence(self, answer: Answer) -> int:
         ack = self._decoder.decode(answer.body)
         if ack.error is not None:
             raise JetStreamError.of(ack.error)
+        if ack.duplicate:
+            raise OvertakenError(by_name=True)
         return ack.seq
 
     def tell(self, message: Message) -> None:

@@ -1,16 +1,13 @@
 """The messages that take the place of a node. Pure."""
 
-import re
 from typing import Final
 
-from asyncbackends.coordination.paths import name
 from asyncbackends_nats.tree.records import KEPT, Record, tombstone_header
 from asyncbackends_nats.tree.subjects import Subjects, path_header
 from asyncbackends_nats.tree.units import Message
 
-__all__ = ("ending", "endings")
+__all__ = ("BRIEF", "ending", "ending_whatever_it_is")
 
-ENTRY: Final = re.compile(r"[0-9a-f]{32}")
 BRIEF: Final = 2
 """Seconds that the end of a contender's entry stays among the entries: locks make many."""
 
@@ -23,17 +20,14 @@ def ending(record: Record, subjects: Subjects, *, died: int = 0, kept: int = KEP
     headers = tombstone_header(record.created_revision, record.lives, died, kept)
     if subjects.is_long(record.subject):
         headers += path_header(record.path)
-    return Message(record.subject, headers, b"", record.sequence)
+    return Message(record.subject, headers, b"", record.sequence, _life(record))
 
 
-def endings(record: Record, subjects: Subjects) -> list[Message]:
-    """Give the end of a node that is deleted.
+def ending_whatever_it_is(record: Record, subjects: Subjects) -> Message:
+    """Give the end of a node that others may have written meanwhile, but not ended."""
+    return ending(record, subjects)._replace(expected=None)
 
-    That of a contender's entry, whose name nobody uses again, is soon away from where entries are
-    listed; a note elsewhere is kept for watches that begin later.
-    """
-    is_entry = record.owner is not None and ENTRY.fullmatch(name(record.path)) is not None
-    if not is_entry or subjects.is_long(record.subject):
-        return [ending(record, subjects)]
-    note = Message(subjects.note(record.subject), ending(record, subjects).headers)
-    return [ending(record, subjects, kept=BRIEF), note]
+
+def _life(record: Record) -> str:
+    """Name the one end that a life of a node has; those that go with a session need no name."""
+    return f"d:{record.created_revision}:{record.subject}" if record.owner is None else ""

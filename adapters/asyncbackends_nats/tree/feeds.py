@@ -16,7 +16,7 @@ from asyncbackends_nats.pulls import NANO
 from asyncbackends_nats.requests import status_of
 from asyncbackends_nats.tree.asking import Asking
 from asyncbackends_nats.tree.reading import Reading
-from asyncbackends_nats.tree.records import KEPT, SESSION, Record, parsed
+from asyncbackends_nats.tree.records import KEPT, MARK, SESSION, Record, parsed
 from asyncbackends_nats.tree.seeing import Seen, events_since
 from asyncbackends_nats.tree.sessions import Sessions
 from asyncbackends_nats.tree.subjects import Subjects
@@ -81,7 +81,10 @@ class NatsFeed:
         filters = [*self._subjects.watched(self._path, self._scope), self._subjects.all_sessions]
         now = 0
         if since is not None:
-            filters.append(self._subjects.all_marks)
+            filters += [
+                self._subjects.all_marks,
+                *self._subjects.contests(self._path, self._scope),
+            ]
             info = await self._reading.info()
             last, now = info["state"]["last_seq"], _nanoseconds(info["ts"])
             if since > last:
@@ -137,9 +140,11 @@ class NatsFeed:
         marks = [
             (one.sequence, written)
             for one, written in first
-            if one.sign == "t" and written >= youngest
+            if one.sign == MARK and written >= youngest
         ]
         is_kept = any(sequence <= since for sequence, _ in marks)
+        # Where contenders come and go their ends are not kept.
+        is_kept &= not any(self._subjects.is_contest(one.subject) for one, _ in first)
         events = events_since(since, records, died, self._scope) if is_kept else None
         if events is None:
             oldest = min((sequence for sequence, _ in marks), default=since + 1)

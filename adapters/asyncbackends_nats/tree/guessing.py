@@ -7,10 +7,12 @@ from asyncbackends.coordination.paths import ROOT, parent
 from asyncbackends.coordination.transaction import Create, Delete, Guard, NodeOperation, Update
 from asyncbackends.protocols.nodes import NodeStat
 from asyncbackends_nats.tree.committing import Committing, OvertakenError
-from asyncbackends_nats.tree.endings import endings
+from asyncbackends_nats.tree.endings import BRIEF, ending
 from asyncbackends_nats.tree.memory import Memory
-from asyncbackends_nats.tree.records import Record, node_header
+from asyncbackends_nats.tree.reading import Reading
+from asyncbackends_nats.tree.records import KEPT, Record, node_header
 from asyncbackends_nats.tree.sessions import Sessions
+from asyncbackends_nats.tree.singles import Singles
 from asyncbackends_nats.tree.subjects import Subjects, path_header
 from asyncbackends_nats.tree.units import Message
 
@@ -23,12 +25,16 @@ class Guessing:
     def __init__(
         self,
         committing: Committing,
+        reading: Reading,
+        singles: Singles,
         sessions: Sessions,
         subjects: Subjects,
         memory: Memory,
         clock: Clock,
     ) -> None:
         self._committing = committing
+        self._reading = reading
+        self._singles = singles
         self._sessions = sessions
         self._subjects = subjects
         self._memory = memory
@@ -57,33 +63,53 @@ class Guessing:
         return None
 
     async def _create(self, create: Create, session_id: str | None) -> list[NodeStat | None] | None:
-        conditions: dict[str, int] = {}
-        if create.path == ROOT:
+        path, above = create.path, parent(create.path)
+        if path == ROOT or self._memory.known(path) is not None:
             return None
-        above = parent(create.path)
+        conditions: dict[str, int] = {}
         if above != ROOT:
             known = self._memory.known(above)
             if known is None or known.owner is not None:
                 return None
             conditions[known.subject] = known.sequence
-        subject = self._subjects.node(create.path)
-        if self._memory.known(create.path) is not None or self._subjects.is_long(subject):
+        if await self._reading.last(self._subjects.node(path), path) is not None:
             return None
         if session_id is not None:
-            session = self._subjects.session(session_id)
-            conditions[session] = await self._sessions.sequence(session_id)
+            await self._sessions.look(session_id)
         now = int(self._clock.utc() * 1_000_000)
-        message = Message(subject, node_header(now, owner=session_id), create.value, 0)
-        try:
-            _, last = await self._committing.commit(conditions, [message])
-        except OvertakenError:
+        record = await self._singles.create(path, create.value, now, session_id, conditions)
+        if record is None:
             self._memory.forget(above)
             return None
-        record = Record(subject, last, "n", create.path, b"", now, now, last, session_id)
-        self._memory.learn(record)
-        if session_id is not None:
-            self._sessions.note(record)
+        self._note(record)
         return [record.stat]
+
+    async def arrive(self, entry: Create, session_id: str) -> NodeStat | None:
+        """Make a contender's entry, whose name nobody else has; None: it takes the long way."""
+        above = parent(entry.path)
+        session = await self._sessions.sequence(session_id)
+        conditions = {self._subjects.session(session_id): session}
+        if above != ROOT:
+            known = self._memory.known(above)
+            if known is None or known.owner is not None:
+                return None
+            conditions = {known.subject: known.sequence}
+        self._sessions.contend(above)
+        now = int(self._clock.utc() * 1_000_000)
+        record = await self._singles.create(
+            entry.path, entry.value, now, session_id, conditions, is_unique=True
+        )
+        if record is None:
+            self._memory.forget(above)
+            return None
+        self._note(record)
+        self._sessions.enter(record)
+        return record.stat
+
+    def _note(self, record: Record) -> None:
+        self._memory.learn(record)
+        if record.owner is not None:
+            self._sessions.note(record)
 
     async def _update(self, update: Update) -> list[NodeStat | None] | None:
         known = self._memory.known(update.path)
@@ -118,9 +144,13 @@ class Guessing:
 
     async def _withdraw(self, known: Record) -> list[NodeStat | None] | None:
         """Take an ephemeral node away, which has nothing below it."""
-        messages = endings(known, self._subjects)
+        kept = KEPT
+        if self._sessions.has_entered(known) and not self._subjects.is_long(known.subject):
+            kept = BRIEF
+            self._sessions.contend(parent(known.path))
+        message = ending(known, self._subjects, kept=kept)
         try:
-            _, last = await self._committing.commit({}, messages)
+            _, last = await self._committing.commit({}, [message])
         except OvertakenError:
             self._memory.forget(known.path)
             return None

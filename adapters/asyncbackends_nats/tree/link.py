@@ -1,12 +1,13 @@
 """One connection to a server, as the coordination core uses it."""
 
+import re
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from asyncbackends.clock import Clock
-from asyncbackends.coordination.paths import ROOT, name
-from asyncbackends.coordination.transaction import NodeOperation
-from asyncbackends.coordination.wire import CoordinationLink, LinkEvents, WatchSink
+from asyncbackends.coordination.paths import ROOT, name, parent
+from asyncbackends.coordination.transaction import Create, NodeOperation
+from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, LinkEvents, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import Node, NodeStat, WatchScope
@@ -27,6 +28,7 @@ from asyncbackends_nats.tree.writing import Writing
 __all__ = ("NatsTreeLink",)
 
 ResultT = TypeVar("ResultT")
+ENTRY: Final = re.compile(r"[0-9a-f]{32}")
 
 
 class NatsTreeLink:
@@ -165,6 +167,24 @@ class NatsTreeLink:
     ) -> list[NodeStat | None]:
         return await self._used(self._writing.apply(operations, session_id))
 
+    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
+        return await self._used(self._arrived(entry, session_id))
+
+    async def _arrived(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        stat = await self._writing.arrive(entry, session_id)
+        session = self._subjects.session(session_id)
+        filters = [*self._subjects.children(parent(entry.path)), session]
+        try:
+            records = await self._reading.many(filters)
+        except (BackendError, JetStreamError):
+            # It was made; who is before it is asked again.
+            return stat, False
+        lives = any(one.subject == session and one.sign == SESSION for one in records)
+        entries = [one for one in records if one.is_node and ENTRY.fullmatch(name(one.path))]
+        first = min(entries, key=lambda one: one.created_revision, default=None)
+        return stat, lives and first is not None and first.path == entry.path
+
     # Watching and the rest.
 
     def feed(self, path: str, scope: WatchScope, sink: WatchSink) -> NatsFeed:
@@ -199,3 +219,4 @@ class NatsTreeLink:
 
 
 _: type[CoordinationLink] = NatsTreeLink
+_arriving: type[ArrivingLink] = NatsTreeLink

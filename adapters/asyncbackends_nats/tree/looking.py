@@ -78,8 +78,9 @@ class Look:
         def insist(path: str) -> None:
             if path == ROOT:
                 return
-            if path not in evaluation.writes:
-                found[self._subjects.node(path)] = self.sequence(path)
+            if path in evaluation.writes:
+                return
+            found[self._subjects.node(path)] = self.sequence(path)
             record = self.nodes.get(path)
             if record is not None and record.owner is not None:
                 found[self._subjects.session(record.owner)] = self._alive[record.owner]
@@ -94,8 +95,7 @@ class Look:
                 case Guard(ticket):
                     insist(ticket.path)
                 case Delete(path):
-                    if path not in evaluation.writes:
-                        insist(path)
+                    insist(path)
                     record = self.nodes.get(path)
                     if record is not None and record.owner is None:
                         for one in self._subjects.children(path):

@@ -20,6 +20,8 @@ class OwnSession:
         """Of its message, as far as it is known: a renewal whose answer was lost may be later."""
         self.owned: dict[str, Record] = {}
         """The nodes that go with it, by subject."""
+        self.entries: set[str] = set()
+        """The subjects of those that are contenders' entries."""
         self.settled = asyncio.Event()
         """Set while no renewal is on its way: what follows one needs the sequence it makes."""
         self.settled.set()
@@ -30,6 +32,8 @@ class Memory:
 
     def __init__(self) -> None:
         self.sessions: dict[str, OwnSession] = {}
+        self.contended: dict[str, float] = {}
+        """When it was last said of a path that contenders come and go there."""
         self._known: OrderedDict[str, Record] = OrderedDict()
         """Nodes as they were last seen. The server checks whether that is still so."""
 
@@ -51,3 +55,4 @@ class Memory:
     def forget_nodes(self) -> None:
         """Forget what belongs to another life of the stream, perhaps."""
         self._known.clear()
+        self.contended.clear()

@@ -13,8 +13,7 @@ from asyncbackends.protocols.nodes import Node, NodeStat
 
 __all__ = (
     "GONE",
-    "MARKER",
-    "NOTED",
+    "MARK",
     "SESSION",
     "TOMBSTONE",
     "Record",
@@ -28,11 +27,14 @@ __all__ = (
 TAG: Final = b"\r\nAb: "
 NOTHING: Final = b"-"
 GONE: Final = "d"
-NOTED: Final = "g"
 SESSION: Final = "s"
-MARKER: Final = b"\r\nNats-Marker-Reason: "
-KEPT: Final = 120
-"""Seconds that an end is kept, so that a watch that begins later still hears of it."""
+MARK: Final = "t"
+
+KEPT: Final = 150
+"""Seconds that an end is kept, so that a watch that begins later still hears of it.
+
+Longer than the server knows ids: so what comes after an end was told apart by the end.
+"""
 TOMBSTONE: Final = b"Nats-TTL: %ds\r\nKV-Operation: PURGE\r\n"
 """An end that goes by itself: after one that says so the server leaves no marker of its own."""
 MOST_LIVES: Final = 8

@@ -5,12 +5,16 @@ message tells how a node is now, and the events are what makes that of what was 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from asyncbackends.coordination.paths import ROOT, ancestors, is_below, parent
 from asyncbackends.protocols.nodes import NodeEvent, WatchScope
 from asyncbackends_nats.tree.records import GONE, Record
 
 __all__ = ("Seen", "events_since")
+
+
+MOST_ENDED: Final = 10_000
 
 
 class _Life:
@@ -32,6 +36,8 @@ class Seen:
         self._owned: dict[str, dict[str, None]] = {}
         self._below: dict[str, dict[str, None]] = {}
         """The paths directly below, where the scope is a tree."""
+        self._ended: dict[str, None] = {}
+        """The last sessions that ended: what is written for one after that is of no avail."""
 
     def begin(self, records: Iterable[Record]) -> None:
         """Take what is there."""
@@ -45,7 +51,7 @@ class Seen:
     def take(self, record: Record) -> list[NodeEvent]:
         """Take a message about a node; give the events."""
         life = self._lives.get(record.path)
-        if not record.is_node:
+        if not record.is_node or record.owner in self._ended:
             return self._gone(record.path, record.sequence) if life is not None else []
         if life is not None and life.created_revision in {None, record.created_revision}:
             life.created_revision = record.created_revision
@@ -70,6 +76,9 @@ class Seen:
 
     def ended(self, owner: str, sequence: int) -> list[NodeEvent]:
         """Hear of the end of a session; give the events."""
+        self._ended[owner] = None
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
         paths = sorted(self._owned.get(owner, ()))
         return [event for path in paths for event in self._gone(path, sequence)]
 
@@ -111,7 +120,9 @@ def events_since(
     :param ended: the revisions at which sessions ended, 0 where unknown; those that live are none.
     """
     events: list[NodeEvent] = []
-    for record in _one_each(records):
+    for record in records:
+        if record.sign not in {"n", GONE}:
+            continue
         died = ended.get(record.owner) if record.owner is not None else None
         is_there = record.is_node and died is None
         if record.sequence <= since:
@@ -143,18 +154,6 @@ def _difference(
     if record.sequence > since and scope != "children":
         return [_event("updated", record, record.sequence)]
     return []
-
-
-def _one_each(records: Sequence[Record]) -> Iterable[Record]:
-    """Give one record of each path: a note is for an entry whose own message has gone."""
-    found: dict[str, Record] = {}
-    for record in records:
-        if record.sign not in {"n", GONE}:
-            continue
-        other = found.get(record.path)
-        if other is None or record.sequence < other.sequence:
-            found[record.path] = record
-    return found.values()
 
 
 def _event(kind: str, record: Record, revision: int) -> NodeEvent:

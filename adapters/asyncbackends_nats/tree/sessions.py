@@ -1,7 +1,7 @@
 """Sessions: one message each, which the server removes unless it is written again in time."""
 
 from collections.abc import Iterable, Mapping
-from math import ceil
+from math import ceil, inf
 from typing import Final
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ ENDED: Final = TOMBSTONE % KEPT + b"Ab: e\r\n"
 MARKED: Final = b"Nats-TTL: %ds\r\nKV-Operation: PURGE\r\nAb: t\r\n"
 PERIOD: Final = KEPT // 4
 """Seconds between two marks of time."""
+MOST_CONTENDED: Final = 10_000
 MOST_SWEPT: Final = 200
 """Nodes of ended sessions that one look takes away."""
 
@@ -117,6 +118,26 @@ class Sessions:
             own.owned[record.subject] = record
         else:
             own.owned.pop(record.subject, None)
+            own.entries.discard(record.subject)
+
+    def enter(self, record: Record) -> None:
+        """Know of a contender's entry."""
+        self._memory.sessions[record.owner or ""].entries.add(record.subject)
+
+    def has_entered(self, record: Record) -> bool:
+        """Say whether a node is an entry that a session of this client has made."""
+        own = self._memory.sessions.get(record.owner or "")
+        return own is not None and record.subject in own.entries
+
+    def contend(self, path: str) -> None:
+        """Say, from time to time, that entries below a path go without a trace."""
+        now = self._clock.monotonic()
+        if now - self._memory.contended.get(path, -inf) > PERIOD:
+            if len(self._memory.contended) >= MOST_CONTENDED:
+                self._memory.contended.clear()
+            self._memory.contended[path] = now
+            headers = MARKED % (KEPT * 2)
+            self._committing.tell(Message(self._subjects.contended(path), headers))
 
     async def end(self, session_id: str) -> None:
         """End one; its nodes are gone at that moment, and are taken away then."""

@@ -18,6 +18,8 @@ __all__ = ("OLDEST", "check_version", "is_same", "made_stream", "read_birth")
 
 OLDEST: Final = (2, 12)
 NAME_IN_USE: Final = 10058
+KNOWN: Final = 120
+"""Seconds that the server knows the names of messages."""
 DEMANDED: Final[Mapping[str, Any]] = {
     "max_msgs_per_subject": 1,
     "max_msgs": -1,
@@ -27,6 +29,7 @@ DEMANDED: Final[Mapping[str, Any]] = {
     "allow_direct": True,
     "allow_atomic": True,
     "allow_msg_ttl": True,
+    "duplicate_window": KNOWN * NANO,
 }
 """What a stream must be for the tree to be in it: nothing goes by itself but what says so."""
 

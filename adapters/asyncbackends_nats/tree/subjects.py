@@ -1,6 +1,6 @@
 """Which subject holds what in the stream of one namespace. Pure.
 
-``n`` nodes, ``l`` nodes whose subject would be too long, ``g`` notes of entries that went, ``s``
+``n`` nodes, ``l`` nodes whose subject would be too long, ``g`` where contenders come and go, ``s``
 sessions, ``t`` marks of time, ``x`` nothing: conditions travel on it, ``r`` the stream's own mark.
 """
 
@@ -71,9 +71,13 @@ class Subjects:
         """Say whether a subject does not tell its path."""
         return subject.startswith(f"{self.prefix}.l.")
 
-    def note(self, subject: str) -> str:
-        """Give the subject that notes for longer that an entry went."""
-        return f"{self.prefix}.g.{subject[self._skipped :]}"
+    def contended(self, path: str) -> str:
+        """Give the subject that says that entries below a path go without a trace."""
+        return f"{self.prefix}.g.{'.'.join(map(token, path[1:].split('/')))}"
+
+    def is_contest(self, subject: str) -> bool:
+        """Say whether it is such a subject."""
+        return subject.startswith(f"{self.prefix}.g.")
 
     def below(self, path: str) -> Sequence[str]:
         """Give filters for all that is below a path; those of long subjects catch others, too."""
@@ -102,13 +106,21 @@ class Subjects:
             found = []
         if scope != "children" and path != ROOT:
             found.append(self.node(path))
-        notes = [self.note(one) for one in found if not self.is_long(one)]
-        return found + notes
+        return found
+
+    def contests(self, path: str, scope: WatchScope) -> list[str]:
+        """Give filters for where contenders come and go in a watch's scope."""
+        if scope == "node":
+            return [self.contended(parent(path))]
+        own = self.contended(path)
+        if scope == "children":
+            return [own]
+        return [f"{self.prefix}.g.>"] if path == ROOT else [own, f"{own}.>"]
 
     def path_of(self, subject: str, headers: bytes) -> str | None:
-        """Give the path of a node, or of a note; None for what is none of them."""
+        """Give the path of a node; None for what is none."""
         kind = subject[self._skipped - 2 : self._skipped - 1]
-        if kind in {"n", "g"}:
+        if kind == "n":
             return "/" + "/".join(map(_text, subject[self._skipped :].split(".")))
         if kind != "l":
             return None

@@ -27,6 +27,8 @@ class Message(NamedTuple):
     body: bytes = b""
     expected: int | None = None
     """The sequence of the last message of the subject, 0 for none; None if it does not matter."""
+    name: str = ""
+    """Of two messages of one name, soon after one another, only the first is stored."""
 
 
 class Frames(NamedTuple):
@@ -63,6 +65,8 @@ def frames(
         elif waiting and index == 0:
             # It has room for one.
             headers = waiting.pop() + headers
+        if message.name:
+            headers = b"Nats-Msg-Id: %s\r\n%s" % (message.name.encode(), headers)
         written.append((message.subject, headers, message.body))
     skipped = len(waiting)
     written[:0] = [(spare, one, b"") for one in waiting]

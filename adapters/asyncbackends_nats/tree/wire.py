@@ -9,7 +9,7 @@ from asyncbackends.clock import Clock, SystemClock
 from asyncbackends.coordination.wire import LinkEvents, Wire
 from asyncbackends.coordination.wire_service import WireCoordination
 from asyncbackends.endpoints import check_ports
-from asyncbackends.errors import BackendError
+from asyncbackends.errors import BackendError, ConfigurationError
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.tls import tls_context
 from asyncbackends_nats.dialing import DEFAULT_PORT, check_login, dial
@@ -28,12 +28,16 @@ __all__ = ("NatsTreeWire", "create")
 
 NAME: Final = "asyncbackends coordination"
 """Under this name operators see the links."""
+LONGEST_OPERATION: Final = 50.0
+LONGEST_LINK: Final = 30.0
+"""A silent peer is given up after twice that: with an operation less than names are known."""
 
 
 class NatsTreeWire:
     """Implements :class:`asyncbackends.coordination.wire.Wire`."""
 
     def __init__(self, endpoints: Sequence[str], options: NatsCoordinationOptions) -> None:
+        _check_times(options)
         self.clock: Clock = SystemClock()
         self._options = options
         self._subjects = Subjects(options.namespace)
@@ -80,6 +84,19 @@ class NatsTreeWire:
         pass
 
 
+def _check_times(options: NatsCoordinationOptions) -> None:
+    """See that what was read is written, or never, while the server still knows what came between.
+
+    :raises ConfigurationError: it may take longer.
+    """
+    if options.operation_timeout > LONGEST_OPERATION or options.link_timeout > LONGEST_LINK:
+        message = (
+            f"coordination on NATS takes an operation_timeout of at most {LONGEST_OPERATION:g} s, "
+            f"and a link_timeout of at most {LONGEST_LINK:g} s"
+        )
+        raise ConfigurationError(message)
+
+
 def _guarantees(options: NatsCoordinationOptions, replicas: int) -> frozenset[Guarantee]:
     found = COORDINATION_GUARANTEES
     if replicas > 1:
@@ -99,6 +116,7 @@ def create(
     """
     check_ports(endpoints, DEFAULT_PORT, "NATS")
     check_login(options)
+    _check_times(options)
     return WireCoordination(
         "nats",
         endpoints,

@@ -1,6 +1,8 @@
 """Applies operations: reads, evaluates, and has stored what comes of it if nothing has changed."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from asyncbackends.clock import Clock
@@ -11,13 +13,14 @@ from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.nodes import NodeStat
 from asyncbackends_nats.tree.committing import Committing, OvertakenError, pause
 from asyncbackends_nats.tree.deleting import Deleting
-from asyncbackends_nats.tree.endings import endings
+from asyncbackends_nats.tree.endings import ending
 from asyncbackends_nats.tree.guessing import Guessing
 from asyncbackends_nats.tree.looking import Look
 from asyncbackends_nats.tree.memory import Memory
 from asyncbackends_nats.tree.reading import Reading
 from asyncbackends_nats.tree.records import Record, after, node_header
 from asyncbackends_nats.tree.sessions import Sessions
+from asyncbackends_nats.tree.singles import Singles, first_name
 from asyncbackends_nats.tree.subjects import Subjects, path_header
 from asyncbackends_nats.tree.units import MOST_MESSAGES, Message
 
@@ -45,7 +48,11 @@ class Writing:
         self._subjects = subjects
         self._memory = memory
         self._clock = clock
-        self._guessing = Guessing(committing, sessions, subjects, memory, clock)
+        self._singles = Singles(committing, reading, subjects)
+        self._guessing = Guessing(
+            committing, reading, self._singles, sessions, subjects, memory, clock
+        )
+        self._turns: dict[str, asyncio.Event] = {}
         self._deleting = Deleting(committing, reading, sessions, subjects, memory)
 
     async def apply(
@@ -59,12 +66,21 @@ class Writing:
         stats = await self._guessing.apply(operations, session_id)
         tries = 0
         while stats is None:
-            await pause(tries)
+            if tries:
+                await pause(tries)
             if isinstance(first, Create) and first.make_parents:
                 await self._make_far_parents(first.path)
             stats = await self._try(operations, session_id)
             tries += 1
         return stats
+
+    async def arrive(self, entry: Create, session_id: str) -> NodeStat:
+        """Make a contender's entry, whose name nobody else has."""
+        stat = await self._guessing.arrive(entry, session_id)
+        if stat is None:
+            (stat,) = await self.apply([entry], session_id)
+            assert stat is not None  # noqa: S101  # it is of a create
+        return stat
 
     async def _make_far_parents(self, path: str) -> None:
         above = ancestors(path)
@@ -81,23 +97,72 @@ class Writing:
         look = await self._look([*looks.nodes], [*looks.children])
         evaluation = evaluate(operations, look.stats, look.children(looks.children))
         conditions = look.conditions(operations, evaluation)
+        for record in look.nodes.values():
+            self._memory.learn(record)
+        now = int(self._clock.utc() * 1_000_000)
+        if len(operations) == len(evaluation.writes) == 1 and len(conditions) <= 1:
+            (write,) = evaluation.writes.values()
+            if write.kind == "create" and not look.sequence(write.path):
+                return await self._create(write, now, session_id, conditions)
+            if operations[0] == Delete(write.path) and look.nodes[write.path].owner is None:
+                return await self._delete(look.nodes[write.path], conditions)
         if session_id is not None and at is not None:
             conditions[self._subjects.session(session_id)] = at
-        now = int(self._clock.utc() * 1_000_000)
         messages, places = self._messages(evaluation, look, session_id, now)
         if len(conditions) + len(messages) > MOST_MESSAGES:
-            words = (
-                f"it takes more than {MOST_MESSAGES} messages in one unit, and NATS permits no more"
-            )
+            words = f"it takes more than {MOST_MESSAGES} messages at once, and NATS takes no more"
             raise InvalidRequestError(words)
         if not conditions and not messages:
             return [None for _ in evaluation.told]
         try:
-            unit, last = await self._committing.commit(conditions, messages)
-        except OvertakenError:
+            async with self._turn(operations, evaluation):
+                unit, last = await self._committing.commit(conditions, messages)
+        except OvertakenError as overtaken:
+            if overtaken.by_name:
+                for write in evaluation.writes.values():
+                    if write.kind == "create" and not look.sequence(write.path):
+                        await self._singles.free(self._subjects.node(write.path), write.path)
             return None
         made = {path: unit.sequence(last, place) for path, place in places.items()}
         return self._told(evaluation, look, made, last, session_id, now)
+
+    @asynccontextmanager
+    async def _turn(
+        self, operations: Sequence[NodeOperation], evaluation: Evaluation
+    ) -> AsyncGenerator[None]:
+        """Let one at a time make parents that are missing: all others would be overtaken by it."""
+        top = next(iter(evaluation.writes), "")
+        if len(evaluation.writes) == 1 or not isinstance(operations[0], Create):
+            yield
+            return
+        if top in self._turns:
+            await self._turns[top].wait()
+            raise OvertakenError
+        turn = self._turns[top] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._turns[top]
+            turn.set()
+
+    async def _create(
+        self, write: Write, now: int, session_id: str | None, conditions: Mapping[str, int]
+    ) -> list[NodeStat | None] | None:
+        owner = session_id if write.ephemeral else None
+        record = await self._singles.create(write.path, write.value, now, owner, conditions)
+        if record is None:
+            return None
+        self._memory.learn(record)
+        if owner is not None:
+            self._sessions.note(record)
+        return [record.stat]
+
+    async def _delete(
+        self, record: Record, conditions: Mapping[str, int]
+    ) -> list[NodeStat | None] | None:
+        sequence = await self._singles.delete(record, conditions)
+        self._memory.forget(record.path)
+        return None if sequence is None else [None]
 
     async def _look(self, nodes: Sequence[str], parents: Sequence[str]) -> Look:
         filters = [self._subjects.node(path) for path in nodes]
@@ -119,7 +184,7 @@ class Writing:
         for path, write in evaluation.writes.items():
             places[path] = len(messages)
             if write.kind == "delete":
-                messages += endings(look.nodes[path], self._subjects)
+                messages.append(ending(look.nodes[path], self._subjects))
             else:
                 messages.append(self._message(write, look, session_id, now))
         return messages, places
@@ -135,7 +200,9 @@ class Writing:
             headers = node_header(now, owner=owner, lives=after(record, 0))
         if self._subjects.is_long(subject):
             headers += path_header(write.path)
-        return Message(subject, headers, write.value, 0 if record is None else record.sequence)
+        if record is None:
+            return Message(subject, headers, write.value, 0, first_name(subject))
+        return Message(subject, headers, write.value, record.sequence)
 
     def _told(
         self,
