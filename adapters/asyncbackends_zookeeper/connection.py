@@ -75,7 +75,8 @@ class Connection(asyncio.Protocol):
         """Send the first request; give the first reply."""
         self._check()
         # Not before: nobody would retrieve what it fails with.
-        greeting = self._greeting = self._loop.create_future()
+        greeting: asyncio.Future[bytes] = self._loop.create_future()
+        self._greeting = greeting
         self.transport.write(LENGTH.pack(len(request)) + request)
         return await greeting
 
