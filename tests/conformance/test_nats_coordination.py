@@ -10,6 +10,9 @@ from asyncbackends.testing.coordination import (
     CoordinationConformance,
     CoordinationFaultsConformance,
 )
+from asyncbackends.testing.coordination.cancelling import CoordinationCancellingConformance
+from asyncbackends.testing.coordination.lost_links import LostLinksConformance
+from asyncbackends.testing.coordination.lost_replies import LostRepliesConformance
 from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
 from tests.servers.nats_session_faults import NatsSessionFaults
 from tests.servers.running import Servers
@@ -42,6 +45,23 @@ class TestNatsCoordination(CoordinationConformance):
 
 class TestNatsCoordinationFaults(CoordinationFaultsConformance):
     engine = "nats"
+
+    @pytest.fixture
+    def settings(self, proxied: dict[str, Any]) -> dict[str, Any]:
+        return proxied
+
+    @pytest.fixture
+    def faults(self, proxy: NatsSessionFaults) -> NatsSessionFaults:
+        return proxy
+
+
+class TestNatsCoordinationOnUvloop(
+    CoordinationCancellingConformance, LostLinksConformance, LostRepliesConformance
+):
+    """What depends on the order in which a loop makes its calls."""
+
+    engine = "nats"
+    event_loop = "uvloop"
 
     @pytest.fixture
     def settings(self, proxied: dict[str, Any]) -> dict[str, Any]:

@@ -19,12 +19,15 @@ from asyncbackends.errors import (
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
+    HasChildrenError,
     InvalidRequestError,
+    NodeExistsError,
     NodeNotFoundError,
     RevisionConflictError,
 )
 from asyncbackends.protocols.coordination import DistributedCoordinationService
 from asyncbackends.protocols.guarantees import Guarantee
+from asyncbackends_nats.tree.endings import BRIEF
 from tests.servers.nats import Nats
 from tests.servers.nats_session_faults import NatsSessionFaults
 from tests.servers.nats_tree import NatsTree
@@ -368,3 +371,63 @@ async def test_many_children_and_large_ones_are_listed(settings: dict[str, Any])
         assert await client.exists("/many") is None
         await client.delete_node("/large", recursive=True)
         assert await client.get_children("/") == []
+
+
+async def test_what_was_deleted_stays_so_over_a_kill(own_server: Nats, namespace: str) -> None:
+    """A server gives back what a limit per subject has removed, once what replaced it expired."""
+    settings = own_server.settings(namespace=namespace, reconnect_max=0.2)
+    loop = asyncio.get_running_loop()
+    async with open_coordination(**settings) as client:
+        kept = await client.contend("/lock", b"first")
+        withdrawn = [await client.contend("/lock") for _ in range(5)]
+        for ticket in withdrawn:
+            await client.withdraw(ticket)
+        await asyncio.sleep(BRIEF + 1.5)
+        await loop.run_in_executor(None, own_server.process.kill)
+        await loop.run_in_executor(None, own_server.start)
+        await until(client, ConnectionState.CONNECTED)
+        assert await client.contenders("/lock") == [kept]
+        assert await client.get_children("/lock") == [kept.path.rpartition("/")[2]]
+
+
+async def test_one_of_many_creators_wins(settings: dict[str, Any]) -> None:
+    async with open_coordination(**settings) as one, open_coordination(**settings) as two:
+        await one.create_node("/top")
+        for number in range(30):
+            path = f"/top/{number}"
+            calls = [(one, two)[i % 2].create_node(path, str(i)) for i in range(20)]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            made = [stat for stat in found if not isinstance(stat, BaseException)]
+            assert len(made) == 1
+            assert all(isinstance(error, NodeExistsError) for error in found if error not in made)
+            assert await one.exists(path) == made[0]
+
+
+async def test_one_of_many_deletes_wins(settings: dict[str, Any]) -> None:
+    async with open_coordination(**settings) as one, open_coordination(**settings) as two:
+        for number in range(30):
+            path = f"/top/{number}"
+            await one.create_node(path)
+            calls = [(one, two)[i % 2].delete_node(path, recursive=i % 5 == 4) for i in range(10)]
+            found = await asyncio.gather(*calls, return_exceptions=True)
+            assert [error for error in found if error is None] == [None]
+            assert sum(isinstance(error, NodeNotFoundError) for error in found) == 9
+
+
+async def test_delete_beside_a_create_below_leaves_no_orphan(settings: dict[str, Any]) -> None:
+    async with open_coordination(**settings) as one, open_coordination(**settings) as two:
+        for number in range(100):
+            path = f"/top/{number}"
+            await one.create_node(path)
+            if number % 2:
+                # It knows the parent: one message.
+                await two.exists(path)
+            calls: list[Any] = [
+                one.delete_node(path),
+                two.create_node(f"{path}/child", make_parents=False),
+            ]
+            deleted, created = await asyncio.gather(*calls, return_exceptions=True)
+            there = await one.exists(path) is not None
+            assert there == isinstance(deleted, HasChildrenError)
+            assert there != isinstance(created, NodeNotFoundError)
+            assert (await one.exists(f"{path}/child") is not None) == there

@@ -9,9 +9,9 @@ from tests.servers.server import CommandFailedError
 
 __all__ = ("NatsTree",)
 
-ALIVE = b"\r\nAb: s\r\n"
+ALIVE = b"\r\nAb: s "
 NODE = b"\r\nAb: n "
-ENDED = "Nats-TTL: 60s\r\nKV-Operation: PURGE\r\nAb: e\r\n"
+ENDED = "Nats-Rollup: sub\r\nNats-TTL: 60s\r\nKV-Operation: PURGE\r\nAb: e\r\n"
 
 
 class NatsTree:

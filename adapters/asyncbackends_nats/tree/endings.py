@@ -4,7 +4,7 @@ from typing import Final
 
 from asyncbackends_nats.tree.records import KEPT, Record, tombstone_header
 from asyncbackends_nats.tree.subjects import Subjects, path_header
-from asyncbackends_nats.tree.units import Message
+from asyncbackends_nats.tree.units import REPLACING, Message
 
 __all__ = ("BRIEF", "ending", "ending_whatever_it_is")
 
@@ -25,7 +25,8 @@ def ending(record: Record, subjects: Subjects, *, died: int = 0, kept: int = KEP
 
 def ending_whatever_it_is(record: Record, subjects: Subjects) -> Message:
     """Give the end of a node that others may have written meanwhile, but not ended."""
-    return ending(record, subjects)._replace(expected=None)
+    message = ending(record, subjects)
+    return message._replace(expected=None, headers=REPLACING + message.headers)
 
 
 def _life(record: Record) -> str:

@@ -15,6 +15,7 @@ from asyncbackends_nats.dialing import Connection
 from asyncbackends_nats.pulls import NANO
 from asyncbackends_nats.requests import status_of
 from asyncbackends_nats.tree.asking import Asking
+from asyncbackends_nats.tree.ends import Ends
 from asyncbackends_nats.tree.reading import Reading
 from asyncbackends_nats.tree.records import KEPT, MARK, SESSION, Record, parsed
 from asyncbackends_nats.tree.seeing import Seen, events_since
@@ -74,6 +75,7 @@ class NatsFeed:
         """Messages of the consumer."""
         self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._ends = Ends(subjects, sessions, self._seen)
         self._is_live = False
         self._over = False
 
@@ -121,6 +123,7 @@ class NatsFeed:
         # Those who die after this have a marker that is yet to come.
         self._seen.begin(there + [one for one in dead if died[one.owner or ""] > revision])
         self._is_live = True
+        self._ends.begin([(one, written) for one, written in first if one.sign == SESSION])
         for record, _ in late:
             self._take(record)
         if since is not None:
@@ -170,6 +173,7 @@ class NatsFeed:
         stream = self._subjects.stream
         question = {"stream_name": stream, "config": config, "action": "create"}
         made = await self._asking.api(f"CONSUMER.CREATE.{stream}.{self._name}", question)
+        self._ends.now = _nanoseconds(made["ts"])
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(SILENCE, self._look, False)
         if not made.get("num_pending") and not self._caught_up.done():
@@ -203,6 +207,7 @@ class NatsFeed:
         self._left(self)
         if self._timer is not None:
             self._timer.cancel()
+        self._ends.close()
         if not self._caught_up.done():
             self._caught_up.set_exception(_gone())
             # Nobody may be waiting for it.
@@ -271,6 +276,7 @@ class NatsFeed:
     def _take(self, record: Record) -> None:
         session_id = self._subjects.session_of(record.subject)
         if session_id is not None:
+            self._ends.take(session_id, record)
             if record.sign != SESSION:
                 self._offer(self._seen.ended(session_id, record.sequence))
         elif record.path and self._covers(record.path):

@@ -1,20 +1,27 @@
 """One connection to a server, as the coordination core uses it."""
 
-import re
-from collections.abc import Awaitable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 from asyncbackends.clock import Clock
-from asyncbackends.coordination.paths import ROOT, name, parent
+from asyncbackends.coordination.paths import ROOT, name
 from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, LinkEvents, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import Node, NodeStat, WatchScope
 from asyncbackends_nats.dialing import Connection
-from asyncbackends_nats.driver_errors import NO_ANSWERER, NO_STREAM, JetStreamError
+from asyncbackends_nats.driver_errors import (
+    NO_ANSWERER,
+    NO_STREAM,
+    TEMPORARY,
+    JetStreamError,
+)
 from asyncbackends_nats.tree.asking import Asking
 from asyncbackends_nats.tree.committing import Committing
+from asyncbackends_nats.tree.contests import Contests
 from asyncbackends_nats.tree.feeds import NatsFeed
 from asyncbackends_nats.tree.looking import Look
 from asyncbackends_nats.tree.memory import Memory
@@ -28,7 +35,10 @@ from asyncbackends_nats.tree.writing import Writing
 __all__ = ("NatsTreeLink",)
 
 ResultT = TypeVar("ResultT")
-ENTRY: Final = re.compile(r"[0-9a-f]{32}")
+ANSWER: Final = 1.0
+"""Seconds for an answer; a server without a leader gives none."""
+PATIENCE: Final = 3.0
+PAUSE: Final = 0.1
 
 
 class NatsTreeLink:
@@ -56,9 +66,54 @@ class NatsTreeLink:
         self._birth = 0
 
     async def begin(self, replicas: int) -> None:
-        """Make or find the stream."""
-        self.replicas = await made_stream(self._asking, self._subjects, replicas)
-        self._reading = Reading(self._asking, self._subjects, direct=self.replicas == 1)
+        """Make or find the stream, for which its servers may have to agree on a leader first."""
+        known = self._memory.replicas
+        if known is None or not await self._found(known):
+            self._use(await self._patiently(partial(self._made, replicas)))
+            self._birth = await self._patiently(
+                lambda: read_birth(self._reading, self._committing, self._subjects)
+            )
+        self._memory.replicas = self.replicas
+        # What another life of the stream had is no hint for this one.
+        self._memory.forget_nodes()
+
+    async def _made(self, replicas: int) -> int:
+        return await made_stream(self._asking, self._subjects, replicas)
+
+    async def _found(self, replicas: int) -> bool:
+        """See that the stream is there as it was: its own leader says so, and needs no other."""
+        self._use(replicas)
+        try:
+            record = await self._patiently(lambda: self._reading.last(self._subjects.birth, None))
+        except JetStreamError as error:
+            if error.err_code != NO_STREAM:
+                raise
+            return False
+        self._birth = 0 if record is None else record.sequence
+        return record is not None
+
+    async def _patiently(self, ask: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Ask, and again while nobody leads; then another server may know more."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + PATIENCE
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER):
+                    return await ask()
+            except TimeoutError as error:
+                if loop.time() > end:
+                    raise ConnectionLostError("nobody leads the stream for now") from error
+            except JetStreamError as error:
+                # Without a stream nobody answers either, and who makes one asks somebody else.
+                if error.err_code not in TEMPORARY or loop.time() > end:
+                    raise
+                if error.err_code == NO_ANSWERER and self.replicas == 1:
+                    raise JetStreamError(404, NO_STREAM, error.description) from error
+            await asyncio.sleep(PAUSE)
+
+    def _use(self, replicas: int) -> None:
+        self.replicas = replicas
+        self._reading = Reading(self._asking, self._subjects, direct=replicas == 1)
         self._sessions = Sessions(
             self._committing, self._reading, self._subjects, self._memory, self._clock
         )
@@ -70,9 +125,9 @@ class NatsTreeLink:
             self._memory,
             self._clock,
         )
-        self._birth = await read_birth(self._reading, self._committing, self._subjects)
-        # What another life of the stream had is no hint for this one.
-        self._memory.forget_nodes()
+        self._contests = Contests(
+            self._reading, self._writing, self._sessions, self._subjects, self._memory
+        )
 
     def lost(self, error: BackendError) -> None:
         """Hear that the connection is over."""
@@ -143,8 +198,7 @@ class NatsTreeLink:
         return [name(one) for one in look.nodes if one != path]
 
     async def entries(self, path: str) -> list[NodeStat]:
-        look = await self._used(self._listed(path))
-        return [record.stat for one, record in look.nodes.items() if one != path]
+        return await self._used(self._contests.entries(path))
 
     async def _listed(self, path: str) -> Look:
         filters = [*self._subjects.children(path)]
@@ -169,21 +223,7 @@ class NatsTreeLink:
 
     async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
         """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
-        return await self._used(self._arrived(entry, session_id))
-
-    async def _arrived(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
-        stat = await self._writing.arrive(entry, session_id)
-        session = self._subjects.session(session_id)
-        filters = [*self._subjects.children(parent(entry.path)), session]
-        try:
-            records = await self._reading.many(filters)
-        except (BackendError, JetStreamError):
-            # It was made; who is before it is asked again.
-            return stat, False
-        lives = any(one.subject == session and one.sign == SESSION for one in records)
-        entries = [one for one in records if one.is_node and ENTRY.fullmatch(name(one.path))]
-        first = min(entries, key=lambda one: one.created_revision, default=None)
-        return stat, lives and first is not None and first.path == entry.path
+        return await self._used(self._contests.arrive(entry, session_id))
 
     # Watching and the rest.
 

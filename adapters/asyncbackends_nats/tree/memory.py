@@ -31,15 +31,25 @@ class Memory:
     """What the links of one client leave to those after them."""
 
     def __init__(self) -> None:
+        self.replicas: int | None = None
+        """So many servers keep the stream, once it was found."""
         self.sessions: dict[str, OwnSession] = {}
         self.contended: dict[str, float] = {}
         """When it was last said of a path that contenders come and go there."""
+        self.first_entries: dict[str, int] = {}
+        """A sequence, by path, before which there is no contender's entry any more."""
         self._known: OrderedDict[str, Record] = OrderedDict()
         """Nodes as they were last seen. The server checks whether that is still so."""
 
     def known(self, path: str) -> Record | None:
         """Give a node as it was last seen."""
         return self._known.get(path)
+
+    def learn_first(self, path: str, sequence: int) -> None:
+        """Know that no entry on a path is older than this, nor ever will be."""
+        if len(self.first_entries) >= MOST_KNOWN:
+            self.first_entries.clear()
+        self.first_entries[path] = max(sequence, self.first_entries.get(path, 0))
 
     def learn(self, record: Record) -> None:
         """Remember a node, without its value."""
@@ -56,3 +66,4 @@ class Memory:
         """Forget what belongs to another life of the stream, perhaps."""
         self._known.clear()
         self.contended.clear()
+        self.first_entries.clear()

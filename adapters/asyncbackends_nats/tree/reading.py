@@ -16,6 +16,7 @@ __all__ = ("Reading",)
 
 MOST: Final = 1000
 """Subjects of one question; a server takes 1024."""
+PAGE: Final = 500
 TOO_MANY: Final = "413"
 NONE: Final = b"No Results"
 TRIES: Final = 5
@@ -29,14 +30,14 @@ class Reading:
     """
 
     def __init__(self, asking: Asking, subjects: Subjects, *, direct: bool) -> None:
+        self.is_direct = direct
         self._asking = asking
         self._subjects = subjects
-        self._direct = direct
         self._get = f"$JS.API.DIRECT.GET.{subjects.stream}"
 
     async def last(self, subject: str, path: str | None) -> Record | None:
         """Give the last message of a subject."""
-        if not self._direct:
+        if not self.is_direct:
             return await self._from_leader(subject)
         answer = await self._asking.ask(f"{self._get}.{subject}")
         if answer.headers[8:9] == b" ":
@@ -73,7 +74,7 @@ class Reading:
 
     async def many(self, filters: Sequence[str]) -> list[Record]:
         """Give the last messages of all subjects that match, in no order, each once."""
-        if self._direct and len(filters) <= MOST:
+        if self.is_direct and len(filters) <= MOST:
             for _ in range(TRIES):
                 found = await self._multi(filters)
                 if found is None:
@@ -88,8 +89,27 @@ class Reading:
                 found_by_name[record.subject] = record
         return [*found_by_name.values()]
 
+    async def later(self, one: str, first: int, most: int) -> list[Record]:
+        """Give messages that match a filter, from a sequence on, in order, and at most so many.
+
+        Only of a stream that any server may read of.
+        """
+        records: list[Record] = []
+        while len(records) < most:
+            question = {"seq": first, "next_by_subj": one, "batch": min(PAGE, most)}
+            parts = await self._asking.ask_many(self._get, json.dumps(question).encode())
+            found = [*map(self._record, parts[:-1])]
+            records += found
+            end = parts[-1]
+            if end.status not in {"204", "404"}:
+                raise _refusal(end)
+            if not found or not int(_header(end.headers, b"Nats-Num-Pending") or 0):
+                break
+            first = found[-1].sequence + 1
+        return records
+
     async def _of_names(self, names: Sequence[str]) -> Iterable[Record]:
-        if self._direct:
+        if self.is_direct:
             found = await self._multi(names)
             if found is not None and not isinstance(found, str):
                 return found

@@ -60,6 +60,8 @@ class Record(msgspec.Struct):
     owner: str | None = None
     lives: str = ""
     """Lives of the node that ended before this one, as far as anybody can still ask for them."""
+    ttl: float = 0.0
+    """Of a session: the seconds after which the server removes it."""
     died: int = 0
     """Of an end: the revision at which it ended with its session; 0 is this message's own."""
 
@@ -147,6 +149,8 @@ def parsed(subject: str, path: str | None, sequence: int, headers: bytes, value:
     words = headers[start : headers.index(b"\r\n", start)].decode("ascii", "replace").split(" ")
     sign = words[0]
     try:
+        if sign == SESSION and path is None:
+            return Record(subject, sequence, sign, ttl=int(words[1]) / 1000)
         if sign == "n" and path is not None:
             return _node(subject, path, sequence, words, value)
         if sign == GONE and path is not None:

@@ -13,12 +13,12 @@ from asyncbackends_nats.tree.memory import Memory, OwnSession
 from asyncbackends_nats.tree.reading import Reading
 from asyncbackends_nats.tree.records import KEPT, SESSION, TOMBSTONE, Record
 from asyncbackends_nats.tree.subjects import Subjects
-from asyncbackends_nats.tree.units import Message
+from asyncbackends_nats.tree.units import REPLACING, Message
 
 __all__ = ("Sessions",)
 
-ALIVE: Final = b"Nats-TTL: %dms\r\nAb: s\r\n"
-ENDED: Final = TOMBSTONE % KEPT + b"Ab: e\r\n"
+ALIVE: Final = b"Nats-TTL: %dms\r\nAb: s %d\r\n"
+ENDED: Final = REPLACING + TOMBSTONE % KEPT + b"Ab: e\r\n"
 MARKED: Final = b"Nats-TTL: %ds\r\nKV-Operation: PURGE\r\nAb: t\r\n"
 PERIOD: Final = KEPT // 4
 """Seconds between two marks of time."""
@@ -56,7 +56,8 @@ class Sessions:
         return session_id, ttl
 
     def _alive(self, session_id: str, ttl: float, expected: int) -> Message:
-        headers = ALIVE % ceil(ttl * 1000)
+        milliseconds = ceil(ttl * 1000)
+        headers = ALIVE % (milliseconds, milliseconds)
         return Message(self._subjects.session(session_id), headers, b"", expected)
 
     async def renew(self, session_id: str) -> bool:
@@ -164,8 +165,19 @@ class Sessions:
                 self._swept.clear()
             self._swept[record.subject] = record.sequence
             end = ended.get(record.owner or "")
+            if end is None and record.owner is not None:
+                self.tell_end(record.owner)
             died = 0 if end is None else end.sequence
             self._committing.tell(ending(record, self._subjects, died=died))
+
+    def tell_end(self, session_id: str) -> None:
+        """Leave word that a session has ended, if the server has removed its message.
+
+        A server removes what is over without a word to those who watch. While it is not over, this
+        is refused, and so is all but the first word.
+        """
+        subject = self._subjects.session(session_id)
+        self._committing.tell(Message(subject, ENDED, b"", 0))
 
     def mark(self) -> None:
         """Leave a mark from time to time: a revision after one is not older than that time."""

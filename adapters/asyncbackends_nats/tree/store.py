@@ -10,7 +10,6 @@ from asyncbackends_nats.pulls import NANO
 from asyncbackends_nats.tree.asking import Asking
 from asyncbackends_nats.tree.committing import Committing, OvertakenError
 from asyncbackends_nats.tree.reading import Reading
-from asyncbackends_nats.tree.records import KEPT
 from asyncbackends_nats.tree.subjects import Subjects
 from asyncbackends_nats.tree.units import Message
 
@@ -21,7 +20,8 @@ NAME_IN_USE: Final = 10058
 KNOWN: Final = 120
 """Seconds that the server knows the names of messages."""
 DEMANDED: Final[Mapping[str, Any]] = {
-    "max_msgs_per_subject": 1,
+    "max_msgs_per_subject": -1,
+    "allow_rollup_hdrs": True,
     "max_msgs": -1,
     "max_bytes": -1,
     "max_age": 0,
@@ -69,7 +69,8 @@ async def made_stream(asking: Asking, subjects: Subjects, replicas: int) -> int:
             info = await asking.api(f"STREAM.INFO.{stream}")
     config = info["config"]
     wrong = [name for name, value in DEMANDED.items() if config.get(name, False) != value]
-    if config.get("subject_delete_marker_ttl", 0) < KEPT * NANO:
+    # With it, and more than one message on a subject, 2.15 does not let messages expire at all.
+    if config.get("subject_delete_marker_ttl", 0):
         wrong.append("subject_delete_marker_ttl")
     if subjects.everything not in config.get("subjects", ()):
         wrong.append("subjects")
@@ -88,7 +89,6 @@ def _config(subjects: Subjects, replicas: int) -> dict[str, Any]:
         "name": subjects.stream,
         "description": "the tree of asyncbackends' coordination service",
         "subjects": [subjects.everything],
-        "subject_delete_marker_ttl": KEPT * NANO,
         "discard": "old",
         "storage": "file",
         "num_replicas": replicas,

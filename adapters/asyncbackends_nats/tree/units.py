@@ -7,7 +7,7 @@ nobody reads, and comes first: the server refuses one on what the same batch wro
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ("MOST_MESSAGES", "Frames", "Message", "frames")
+__all__ = ("MOST_MESSAGES", "REPLACING", "Frames", "Message", "frames")
 
 MOST_MESSAGES: Final = 1000
 """Of one batch: the server's limit."""
@@ -16,6 +16,13 @@ EXPECTED_OF: Final = b"Nats-Expected-Last-Subject-Sequence-Subject: %s\r\n"
 BATCH: Final = b"Nats-Batch-Id: %s\r\nNats-Batch-Sequence: %d\r\n"
 COMMIT: Final = b"Nats-Batch-Commit: 1\r\n"
 FIRST: Final = b"NATS/1.0\r\n"
+REPLACING: Final = b"Nats-Rollup: sub\r\n"
+"""Removes what was on the subject for good.
+
+A limit of messages per subject does not: what it removed comes back when the server is killed and
+what took its place has expired by then.
+"""
+BRIEFLY: Final = b"Nats-TTL: 1s\r\nKV-Operation: PURGE\r\n"
 
 
 class Message(NamedTuple):
@@ -60,6 +67,8 @@ def frames(
     written: list[tuple[str, bytes, bytes]] = []
     for index, message in enumerate(messages):
         headers = message.headers
+        if message.expected:
+            headers = REPLACING + headers
         if message.expected is not None:
             headers = EXPECTED % message.expected + headers
         elif waiting and index == 0:
@@ -69,7 +78,7 @@ def frames(
             headers = b"Nats-Msg-Id: %s\r\n%s" % (message.name.encode(), headers)
         written.append((message.subject, headers, message.body))
     skipped = len(waiting)
-    written[:0] = [(spare, one, b"") for one in waiting]
+    written[:0] = [(spare, BRIEFLY + one, b"") for one in waiting]
     count = len(written)
     if count == 1:
         subject, headers, body = written[0]

@@ -28,8 +28,8 @@ __all__ = ("NatsTreeWire", "create")
 
 NAME: Final = "asyncbackends coordination"
 """Under this name operators see the links."""
-LONGEST_OPERATION: Final = 50.0
-LONGEST_LINK: Final = 30.0
+LONGEST_OPERATION: Final = 60.0
+LONGEST_LINK: Final = 20.0
 """A silent peer is given up after twice that: with an operation less than names are known."""
 
 
