@@ -1,12 +1,11 @@
 """Calls to one server: who we are, and what its errors are."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Final
 
 from asyncbackends.errors import AuthenticationFailedError, BackendError
-from asyncbackends.options import Secret
 from asyncbackends_etcd import requests, responses
+from asyncbackends_etcd.account import Account
 from asyncbackends_etcd.driver_errors import (
     failure,
     is_compacted,
@@ -26,29 +25,24 @@ WITH_LEADER: Final = {"hasleader": "true"}
 
 
 class Calls:
-    """Makes calls over one connection, with the token of one account."""
+    """Makes calls over one connection, with the token of an account."""
 
     def __init__(
-        self,
-        connection: Http2Connection,
-        authority: str,
-        *,
-        secure: bool,
-        username: str | None,
-        password: Secret | None,
+        self, connection: Http2Connection, authority: str, account: Account, *, secure: bool
     ) -> None:
         self._channel = GrpcChannel(connection)
         self._authority = authority
         self._secure = secure
-        self._username = username
-        self._password = password
+        self._account = account
         self._blocks: dict[str, bytes] = {}
-        self._entering = asyncio.Lock()
-        self._refused: BackendError | None = None
-        self.token: str | None = None
-        """What proves who we are."""
+        self._blocks_token: str | None = None
         self.refused: Callable[[BackendError], None] = _nothing
         """Hears that the account is refused from now on."""
+
+    @property
+    def token(self) -> str | None:
+        """What proves who we are."""
+        return self._account.token
 
     @property
     def connection(self) -> Http2Connection:
@@ -58,7 +52,8 @@ class Calls:
     async def ask(self, method: str, message: bytes, *, wrote: bool = False) -> bytes:
         """Give the answer to a call.
 
-        :param wrote: it changes something.
+        :param wrote: it changes something, and does so also for who is cancelled meanwhile: what
+            takes something away must not be lost.
         :raises BackendError: or SessionUnknownError.
         :raises RpcError: the history that was asked for is gone, or still to come.
         """
@@ -69,57 +64,55 @@ class Calls:
         """Give the answers to several calls that are made at once; see :meth:`ask`."""
         token = self.token
         try:
-            return await self._channel.unary(self._block(method), *messages)
+            return await self._channel.unary(self._block(method), *messages, goes_on=wrote)
         except (RpcError, StreamBrokenError) as error:
             if not self._may_renew(error):
                 raise _ours(error, wrote=wrote) from error
         await self.renew(token)
         try:
-            return await self._channel.unary(self._block(method), *messages)
+            return await self._channel.unary(self._block(method), *messages, goes_on=wrote)
         except (RpcError, StreamBrokenError) as error:
             raise _ours(error, wrote=wrote) from error
 
     def _may_renew(self, error: Exception) -> bool:
-        return (
-            isinstance(error, RpcError) and self._username is not None and is_token_trouble(error)
-        )
+        return isinstance(error, RpcError) and self._account.is_there and is_token_trouble(error)
 
-    async def log_in(self) -> None:
-        """Get the first token, where there is an account.
-
-        :raises AuthenticationFailedError: it is refused.
-        """
-        if self._username is not None:
-            await self.renew(None)
+    async def is_let_in(self, method: str, message: bytes) -> bool:
+        """Make a call; False: the server wants another token than there is."""
+        if self._account.is_there and self.token is None:
+            return False
+        try:
+            await self._channel.unary(self._block(method), message)
+        except (RpcError, StreamBrokenError) as error:
+            if self._may_renew(error):
+                return False
+            raise _ours(error) from error
+        return True
 
     async def renew(self, stale: str | None) -> None:
         """Get another token than one that is refused; once for all who need one.
 
         :raises AuthenticationFailedError: the account is refused.
         """
-        async with self._entering:
-            if self._refused is not None:
-                raise self._refused
-            if self.token != stale or self._username is None:
+        account = self._account
+        async with account.entering:
+            if account.refused is not None:
+                raise account.refused
+            if account.token != stale or not account.is_there:
                 return
-            password = "" if self._password is None else self._password.reveal()
-            message = requests.authenticate(self._username, password)
+            account.token = None
             try:
-                self.token = None
-                self._blocks.clear()
                 block = self._block(requests.AUTHENTICATE)
-                (answer,) = await self._channel.unary(block, message)
-                self.token = responses.token(answer)
+                (answer,) = await self._channel.unary(block, account.request())
+                account.token = responses.token(answer)
             except (RpcError, StreamBrokenError) as error:
                 if isinstance(error, RpcError) and no_login(error):
                     return
                 ours = _ours(error)
                 if isinstance(ours, AuthenticationFailedError):
-                    self._refused = ours
+                    account.refused = ours
                     self.refused(ours)
                 raise ours from error
-            finally:
-                self._blocks.clear()
 
     def stream(
         self,
@@ -146,6 +139,9 @@ class Calls:
         self.connection.cancel(stream)
 
     def _block(self, method: str) -> bytes:
+        if self._blocks_token != self.token:
+            self._blocks_token = self.token
+            self._blocks.clear()
         block = self._blocks.get(method)
         if block is None:
             block = request_block(

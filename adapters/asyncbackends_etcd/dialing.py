@@ -8,21 +8,25 @@ from typing import Final
 from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import ConnectionFailedError, TlsFailedError
 from asyncbackends.silence import give_up_when_silent
+from asyncbackends_etcd.account import Account
 from asyncbackends_etcd.calls import Calls
 from asyncbackends_etcd.http2_connection import Http2Connection
 from asyncbackends_etcd.http2_stream import StreamBrokenError
 from asyncbackends_etcd.options import EtcdCoordinationOptions
 
-__all__ = ("DEFAULT_PORT", "connected")
+__all__ = ("DEFAULT_PORT", "HTTP2", "connected")
 
 DEFAULT_PORT: Final = 2379
 HTTP2: Final = "h2"
+A_WHILE: Final = 1.0
+"""Seconds in which a server that is there shows what it speaks."""
 
 
 async def connected(
     endpoint: str,
     options: EtcdCoordinationOptions,
     context: ssl.SSLContext | None,
+    account: Account,
     on_lost: Callable[[str, Exception | None], None],
 ) -> Calls:
     """Open a connection, and wait until the server has shown that it speaks HTTP/2.
@@ -32,32 +36,67 @@ async def connected(
     """
     host, port, _ = parsed_endpoint(endpoint, DEFAULT_PORT)
     connection = Http2Connection(on_lost)
-    loop = asyncio.get_running_loop()
     try:
-        transport, _ = await loop.create_connection(
-            lambda: connection,
-            host,
-            port,
-            ssl=context,
-            server_hostname=None if context is None else host,
-        )
-        give_up_when_silent(transport, options.link_timeout)
-        if context is not None:
-            _check_protocol(transport.get_extra_info("ssl_object"))
-        await asyncio.shield(connection.greeted)
+        await _greeted(connection, host, port, options, context)
     except BaseException as error:
         await connection.close()
-        ours = _dial_error(error, secure=context is not None)
+        ours = _dial_error(error)
         if ours is None:
             raise
+        if context is not None and type(ours) is _EndedAtOnceError:
+            await _check_has_tls(host, port, options)
         raise ours from error
     return Calls(
         connection,
         f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+        account,
         secure=context is not None,
-        username=options.username,
-        password=options.password,
     )
+
+
+class _EndedAtOnceError(ConnectionFailedError):
+    """The server is about to stop, or speaks otherwise."""
+
+
+async def _greeted(
+    connection: Http2Connection,
+    host: str,
+    port: int,
+    options: EtcdCoordinationOptions,
+    context: ssl.SSLContext | None,
+) -> None:
+    transport, _ = await asyncio.get_running_loop().create_connection(
+        lambda: connection,
+        host,
+        port,
+        ssl=context,
+        server_hostname=None if context is None else host,
+    )
+    give_up_when_silent(transport, options.link_timeout)
+    if context is not None:
+        _check_protocol(transport.get_extra_info("ssl_object"))
+    await asyncio.shield(connection.greeted)
+
+
+async def _check_has_tls(host: str, port: int, options: EtcdCoordinationOptions) -> None:
+    """See that a server that ended a handshake does not serve in plain text; it is told nothing.
+
+    :raises TlsFailedError: it does.
+    """
+    connection = Http2Connection(_nobody)
+    try:
+        async with asyncio.timeout(A_WHILE):
+            await _greeted(connection, host, port, options, None)
+    except (OSError, StreamBrokenError):
+        return
+    finally:
+        await connection.close()
+    message = "the server has no TLS; nothing secret was sent to it"
+    raise TlsFailedError(message)
+
+
+def _nobody(_: str, __: Exception | None) -> None:
+    """Nobody hears of the end of a connection that was only tried."""
 
 
 def _check_protocol(layer: ssl.SSLObject | None) -> None:
@@ -66,7 +105,7 @@ def _check_protocol(layer: ssl.SSLObject | None) -> None:
         raise ConnectionFailedError(message)
 
 
-def _dial_error(error: BaseException, *, secure: bool) -> ConnectionFailedError | None:
+def _dial_error(error: BaseException) -> ConnectionFailedError | None:
     if isinstance(error, ConnectionFailedError):
         return None
     if isinstance(error, ssl.SSLError):
@@ -75,10 +114,11 @@ def _dial_error(error: BaseException, *, secure: bool) -> ConnectionFailedError 
     if isinstance(error, StreamBrokenError) or (
         isinstance(error, ConnectionError) and not isinstance(error, ConnectionRefusedError)
     ):
-        hint = "one that has no TLS" if secure else "one that demands TLS (then set tls = on)"
         reason = f": {error}" if str(error) else ""
-        message = f"the server ended the connection at once, as {hint} does{reason}"
-        return ConnectionFailedError(message)
+        message = (
+            f"the server ended the connection at once, as one with TLS does (tls = on){reason}"
+        )
+        return _EndedAtOnceError(message)
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
         return ConnectionFailedError(f"it cannot be reached: {error.strerror or error}")
     return None

@@ -125,4 +125,4 @@ def stat_of(
 
 def session_name(lease: int) -> str:
     """Give the id of the session that a lease is."""
-    return f"{lease:016x}"
+    return f"{lease:x}"

@@ -123,12 +123,12 @@ class GrpcChannel:
         self._waiting = 0
         """So many wait for the answer to a call."""
 
-    async def unary(self, block: bytes, *messages: bytes) -> list[bytes]:
+    async def unary(self, block: bytes, *messages: bytes, goes_on: bool = False) -> list[bytes]:
         """Ask for one message by each and give those that are the answers; all are sent at once.
 
-        Cancelling leaves nothing.
-
         :param block: the headers.
+        :param goes_on: whoever is cancelled lets the server do what it was asked, and does not
+            wait; else the server hears that nobody wants it.
         :raises RpcError: an answer is an error.
         :raises StreamBrokenError: there is none.
         """
@@ -147,9 +147,10 @@ class GrpcChannel:
             finally:
                 self._waiting -= 1
         finally:
-            for stream in streams:
-                # Of one that has ended there is nothing to cancel.
-                self.connection.cancel(stream)
+            if not goes_on:
+                for stream in streams:
+                    # Of one that has ended there is nothing to cancel.
+                    self.connection.cancel(stream)
             if len(answers) > 1:
                 _drop(answers)
 

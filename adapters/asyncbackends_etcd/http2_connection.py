@@ -12,7 +12,8 @@ from typing import Final, cast
 
 from asyncbackends_etcd import http2_frames as frames
 from asyncbackends_etcd.http2_frames import FrameReader, Http2Error, frame
-from asyncbackends_etcd.http2_headers import HeaderReader, without_table
+from asyncbackends_etcd.http2_headers import HeaderReader
+from asyncbackends_etcd.http2_sending import DEFAULT_WINDOW, Http2Sender
 from asyncbackends_etcd.http2_stream import (
     STREAM_WINDOW,
     Http2Stream,
@@ -24,14 +25,10 @@ __all__ = ("Http2Connection",)
 
 WINDOW: Final = 16 * 1024 * 1024
 """Bytes that a server may send of all answers before they are taken."""
-DEFAULT_WINDOW: Final = 65_535
 MOST_STREAMS: Final = 1000
 """So many requests are on their way at most; more wait."""
 MOST_BLOCK: Final = 65_536
 LAST_STREAM: Final = 2**31 - 1
-PONGS_LATE: Final = 0.02
-"""Seconds for which the answer to a ping waits for something to leave with."""
-MOST_PONGS: Final = 10
 FAREWELL: Final = 0.3
 """Seconds for what is written to leave when a connection is closed."""
 
@@ -49,19 +46,9 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, Http2Stream] = {}
         self._waiting: deque[Http2Stream] = deque()
         """Those beyond the number that the server takes at once."""
-        self._blocked: dict[int, Http2Stream] = {}
-        """Those with something unsent that no window has room for."""
         self._next = 1
-        self._out: list[bytes] = []
-        self._whole: list[Http2Stream] = []
-        """Those whose last bytes are in what is written next."""
-        self._pongs: list[bytes] = []
-        self._pongs_timer: asyncio.TimerHandle | None = None
-        self._window = DEFAULT_WINDOW
-        self._stream_window = DEFAULT_WINDOW
-        self._most_frame = frames.MOST_FRAME
+        self._sender = Http2Sender()
         self._most_streams = MOST_STREAMS
-        self._shrinks_table = False
         self._taken = 0
         self._block: tuple[int, int, bytearray] | None = None
         """Stream, flags and what came so far of headers that go on in the next frame."""
@@ -94,18 +81,18 @@ class Http2Connection(asyncio.Protocol):
         """Send more of a request that goes on."""
         stream.unsent += data
         if stream.id in self._streams:
-            self._push(stream)
+            self._sender.push(stream)
 
     def flush(self) -> None:
         """Send what is to be sent now, not with what else comes in this turn of the loop."""
-        self._flush()
+        self._sender.flush()
 
     def cancel(self, stream: Http2Stream) -> None:
         """Have no interest in a request any more."""
         stream.ready = None
         if self._streams.pop(stream.id, None) is not None:
             self._write(frame(frames.RST_STREAM, 0, stream.id, frames.CANCEL.to_bytes(4)))
-            self._blocked.pop(stream.id, None)
+            self._sender.forget(stream)
             self._begin_waiting()
 
     def give_up(self, reason: str, error: Exception | None = None) -> None:
@@ -121,7 +108,7 @@ class Http2Connection(asyncio.Protocol):
         self._lose("it was closed", None)
         if self._transport is None:
             return
-        self._flush()
+        self._sender.flush()
         self._transport.close()
         try:
             await asyncio.wait({self._gone}, timeout=FAREWELL)
@@ -134,87 +121,28 @@ class Http2Connection(asyncio.Protocol):
         if block is None:
             return
         if self._next > LAST_STREAM:
-            self.give_up("a connection has been used for all requests that it can carry")
+            reason = "a connection has been used for all requests that it can carry"
+            self.give_up(reason)
+            stream.user.break_off(StreamBrokenError(reason, heard=False))
             return
-        stream.id, stream.window = self._next, self._stream_window
+        stream.id = self._next
         self._next += 2
         self._streams[stream.id] = stream
-        if self._shrinks_table:
-            self._shrinks_table = False
-            block = without_table(block)
-        self._write(frames.header_frames(stream.id, block, self._most_frame))
-        self._push(stream)
+        self._sender.begin(stream, block)
 
     def _begin_waiting(self) -> None:
         while self._waiting and len(self._streams) < self._most_streams:
             self._begin(self._waiting.popleft())
 
-    def _push(self, stream: Http2Stream) -> None:
-        """Send of a stream what the windows have room for."""
-        unsent = stream.unsent
-        while unsent:
-            size = min(len(unsent), self._window, stream.window, self._most_frame)
-            if size <= 0:
-                self._blocked[stream.id] = stream
-                return
-            flags = 0
-            if stream.ending and size == len(unsent):
-                flags, stream.whole = frames.END_STREAM, True
-                self._whole.append(stream)
-            self._write(frame(frames.DATA, flags, stream.id, bytes(unsent[:size])))
-            del unsent[:size]
-            self._window -= size
-            stream.window -= size
-        self._blocked.pop(stream.id, None)
-
-    def _push_blocked(self) -> None:
-        for stream in list(self._blocked.values()):
-            if self._window <= 0:
-                return
-            self._push(stream)
-
     def _write(self, data: bytes) -> None:
-        if not self._out:
-            self._loop.call_soon(self._flush)
-        self._out.append(data)
-
-    def _flush(self) -> None:
-        # What many tasks do in one turn of the loop leaves as one.
-        data = b"".join((*self._out, *self._pongs))
-        self._out.clear()
-        self._pongs.clear()
-        transport, whole = self._transport, self._whole
-        if whole:
-            self._whole = []
-        if not data or transport is None:
-            return
-        goes_at_once = transport.is_closing() or not transport.get_write_buffer_size()
-        if not transport.is_closing():
-            transport.write(data)
-        if goes_at_once and transport.is_closing():
-            # The socket refused it, or was over before: not a byte of it has left.
-            for stream in whole:
-                stream.whole = False
-
-    def _answer_ping(self, payload: bytes) -> None:
-        # A gRPC server pings after each request to learn the delay of the line; an answer on its
-        # own costs as much as a request.
-        self._pongs.append(frame(frames.PING, frames.ACK, 0, payload))
-        if len(self._pongs) > MOST_PONGS:
-            self._flush()
-        elif self._pongs_timer is None:
-            self._pongs_timer = self._loop.call_later(PONGS_LATE, self._send_pongs)
-
-    def _send_pongs(self) -> None:
-        self._pongs_timer = None
-        if self._pongs:
-            self._flush()
+        self._sender.write(data)
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's is none by its class.
         self._transport = cast("asyncio.Transport", transport)
+        self._sender.connect(self._transport)
         settings = {
             2: 0,  # it pushes nothing
             frames.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
@@ -235,7 +163,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         words = f": {exc}" if exc is not None else " by the server"
         reason = f"the connection was ended{words}"
-        self._flush()
+        self._sender.flush()
         self._lose(reason, exc)
         self._break_all(reason)
         if not self._gone.done():
@@ -245,8 +173,7 @@ class Http2Connection(asyncio.Protocol):
         if self.lost is not None:
             return
         self.lost = reason
-        if self._pongs_timer is not None:
-            self._pongs_timer.cancel()
+        self._sender.stop()
         if not self.greeted.done():
             self.greeted.set_exception(error or StreamBrokenError(reason, heard=False))
             # Nobody may be waiting for it.
@@ -257,7 +184,7 @@ class Http2Connection(asyncio.Protocol):
         """Break off all requests, or those after one, which the server surely did not handle."""
         for stream in [each for each in self._streams.values() if each.id > (above or 0)]:
             self._streams.pop(stream.id, None)
-            self._blocked.pop(stream.id, None)
+            self._sender.forget(stream)
             heard = stream.is_heard and above is None
             stream.user.break_off(StreamBrokenError(reason, heard=heard))
         while self._waiting:
@@ -281,7 +208,7 @@ class Http2Connection(asyncio.Protocol):
             self._widen(number, payload)
         elif kind == frames.PING:
             if not flags & frames.ACK:
-                self._answer_ping(payload)
+                self._sender.answer_ping(payload)
         elif kind == frames.RST_STREAM:
             self._take_reset(number, payload)
         elif kind == frames.SETTINGS:
@@ -335,7 +262,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _end(self, stream: Http2Stream) -> None:
         del self._streams[stream.id]
-        self._blocked.pop(stream.id, None)
+        self._sender.forget(stream)
         if not stream.whole:
             # The answer is there before the request is: nobody wants the rest.
             self._write(frame(frames.RST_STREAM, 0, stream.id, bytes(4)))
@@ -346,20 +273,14 @@ class Http2Connection(asyncio.Protocol):
         grown = int.from_bytes(payload) & frames.MOST_WINDOW
         if len(payload) != 4:
             raise Http2Error("a window grows by no number")
-        if number == 0:
-            self._window += grown
-            if self._window > frames.MOST_WINDOW:
-                raise Http2Error("a window is larger than it can be")
-        elif number in self._streams:
-            self._streams[number].window += grown
-        if self._blocked:
-            self._push_blocked()
+        if number == 0 or number in self._streams:
+            self._sender.widen(self._streams.get(number), grown)
 
     def _take_reset(self, number: int, payload: bytes) -> None:
         stream = self._streams.pop(number, None)
         if stream is None:
             return
-        self._blocked.pop(number, None)
+        self._sender.forget(stream)
         code = int.from_bytes(payload)
         heard = stream.is_heard and code != frames.REFUSED_STREAM
         stream.user.break_off(StreamBrokenError(f"the server reset it ({code})", heard=heard))
@@ -368,17 +289,9 @@ class Http2Connection(asyncio.Protocol):
     def _take_settings(self, payload: bytes) -> None:
         settings = frames.settings_of(payload)
         self._write(frame(frames.SETTINGS, frames.ACK, 0))
-        self._most_frame = settings.get(frames.MAX_FRAME_SIZE, self._most_frame)
         most = settings.get(frames.MAX_CONCURRENT_STREAMS, self._most_streams)
         self._most_streams = min(most, MOST_STREAMS)
-        if settings.get(frames.HEADER_TABLE_SIZE, 4096) < 4096:
-            self._shrinks_table = True
-        if frames.INITIAL_WINDOW_SIZE in settings:
-            window = settings[frames.INITIAL_WINDOW_SIZE]
-            for stream in self._streams.values():
-                stream.window += window - self._stream_window
-            self._stream_window = window
-            self._push_blocked()
+        self._sender.adapt(settings, self._streams.values())
         if not self.greeted.done():
             self.greeted.set_result(None)
         self._begin_waiting()

@@ -13,6 +13,7 @@ from asyncbackends.coordination.wire import (
     SessionUnknownError,
     WatchSink,
 )
+from asyncbackends.errors import ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import Node, NodeStat, WatchScope
 from asyncbackends_etcd import requests, responses
@@ -33,18 +34,35 @@ PRODUCT: Final = "etcd"
 class EtcdLink:
     """See :class:`asyncbackends.coordination.wire.CoordinationLink`."""
 
-    def __init__(self, calls: Calls, keys: Keys, known: Known, clock: Clock) -> None:
+    def __init__(
+        self, calls: Calls, keys: Keys, known: Known, clock: Clock, patience: float
+    ) -> None:
+        """Make one.
+
+        :param patience: the seconds for which a server may answer that it cannot renew a session.
+        """
         self._calls = calls
         self._keys = keys
         self._known = known
+        self._clock = clock
+        self._patience = patience
+        self._unrenewed: float | None = None
+        """Since when renewals have failed."""
         self._reads = Reads(calls, keys)
         self._writes = Writes(self._reads, keys, known, clock)
         self._watches = Watches(calls)
 
     async def probe(self) -> None:
-        """See that the server answers a read that every other write comes before."""
+        """See that the server answers a read that every write before it is seen by."""
+        await self._reads.range(self._probe())
+
+    async def is_let_in(self) -> bool:
+        """Do so; False: the server wants another token than there is."""
+        return await self._calls.is_let_in(requests.RANGE, self._probe())
+
+    def _probe(self) -> bytes:
         start, end = self._keys.below(ROOT)
-        await self._reads.range(requests.range_of(start, end, limit=1, keys_only=True))
+        return requests.range_of(start, end, limit=1, keys_only=True)
 
     # Sessions are leases.
 
@@ -54,6 +72,20 @@ class EtcdLink:
         return session_name(lease), float(granted)
 
     async def renew_session(self, session_id: str) -> bool:
+        try:
+            known = await self._renewed(session_id)
+        except ConnectionLostError:
+            now = self._clock.monotonic()
+            if self._unrenewed is None:
+                self._unrenewed = now
+            elif now > self._unrenewed + self._patience:
+                # It answers, but is cut off from the others: they may renew it.
+                self._calls.connection.give_up("the server cannot renew a session")
+            raise
+        self._unrenewed = None
+        return known
+
+    async def _renewed(self, session_id: str) -> bool:
         lease = requests.lease(int(session_id, 16))
         if responses.kept_alive(await self._calls.ask(requests.LEASE_KEEP_ALIVE, lease)) > 0:
             return True

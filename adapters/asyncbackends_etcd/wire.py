@@ -1,8 +1,10 @@
 """Opens links to etcd."""
 
 import asyncio
+import random
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import Final, TypeVar
 
 from asyncbackends.clock import Clock, SystemClock
 from asyncbackends.coordination.wire import LinkEvents, Wire
@@ -11,6 +13,8 @@ from asyncbackends.endpoints import check_ports
 from asyncbackends.errors import BackendError, ConnectionFailedError, ConnectionLostError
 from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.tls import tls_context
+from asyncbackends_etcd.account import Account
+from asyncbackends_etcd.calls import Calls
 from asyncbackends_etcd.dialing import DEFAULT_PORT, HTTP2, connected
 from asyncbackends_etcd.driver_errors import failure
 from asyncbackends_etcd.keys import Keys
@@ -20,7 +24,9 @@ from asyncbackends_etcd.options import GUARANTEES, LIMITS, EtcdCoordinationOptio
 
 __all__ = ("EtcdWire", "create")
 
-LEAST_PATIENCE = 1.0
+ResultT = TypeVar("ResultT")
+
+LEAST_PATIENCE: Final = 1.0
 """Seconds that a server at least has to show that it is of use."""
 
 
@@ -36,7 +42,8 @@ class EtcdWire:
         self._has_context = False
         # With a share of the session's time, so that the next endpoint can still keep it.
         share = min(options.session_ttl / 3, options.link_timeout)
-        self._patience = max(LEAST_PATIENCE, share)
+        self._patience = self._login_patience = max(LEAST_PATIENCE, share)
+        self._account = Account(options.username, options.password)
 
     @property
     def guarantees(self) -> frozenset[Guarantee]:
@@ -63,37 +70,53 @@ class EtcdWire:
                 self._context.set_alpn_protocols([HTTP2])
             self._has_context = True
 
-        try:
-            async with asyncio.timeout(self._patience):
-                return await self._opened(endpoint, events)
-        except TimeoutError as error:
-            if isinstance(error, BackendError):
-                raise
-            message = f"{endpoint} did not answer within {self._patience:.3g} s"
-            raise ConnectionFailedError(message) from error
-
-    async def _opened(self, endpoint: str, events: LinkEvents) -> EtcdLink:
         def lost(reason: str, error: Exception | None) -> None:
             ours = ConnectionLostError(reason)
             ours.__cause__ = error
             events.lost(ours)
 
-        calls = await connected(endpoint, self._options, self._context, lost)
+        patience = self._patience
+        dialed = connected(endpoint, self._options, self._context, self._account, lost)
+        calls = await _in_time(endpoint, patience, dialed)
         calls.refused = events.lost
-        link = EtcdLink(calls, self._keys, self._known, self.clock)
+        link = EtcdLink(calls, self._keys, self._known, self.clock, patience)
         try:
-            await calls.log_in()
-            await link.probe()
+            if not await _in_time(endpoint, patience, link.is_let_in()):
+                await self._log_in(endpoint, calls)
+                await _in_time(endpoint, patience, link.probe())
         except BaseException:
             await link.close()
             raise
         return link
+
+    async def _log_in(self, endpoint: str, calls: Calls) -> None:
+        """Log in, with more patience each time: a server works on also for who has given up.
+
+        When many come at once, as after its restart, they would be in their own way for ever.
+        """
+        seconds = self._login_patience
+        self._login_patience = min(seconds * 2, self._options.connect_timeout)
+        # With chance, so that not all who gave up come again at once.
+        chance = random.uniform(1.0, 1.5)  # noqa: S311  # spreads load, hides nothing
+        await _in_time(endpoint, seconds * chance, calls.renew(calls.token))
+        self._login_patience = self._patience
 
     async def close(self) -> None:
         """Nothing is left."""
 
 
 _: type[Wire] = EtcdWire
+
+
+async def _in_time(endpoint: str, seconds: float, call: Awaitable[ResultT]) -> ResultT:
+    try:
+        async with asyncio.timeout(seconds):
+            return await call
+    except TimeoutError as error:
+        if isinstance(error, BackendError):
+            raise
+        message = f"{endpoint} did not answer within {seconds:.3g} s"
+        raise ConnectionFailedError(message) from error
 
 
 def create(

@@ -1,20 +1,30 @@
 """The etcd engine holds the contract of the coordination service, also across faults."""
 
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from asyncbackends import DistributedCoordinationService, open_coordination
 from asyncbackends.testing.coordination import (
     CoordinationConformance,
     CoordinationFaultsConformance,
 )
 from asyncbackends.testing.coordination.cancelling import CoordinationCancellingConformance
+from asyncbackends.testing.coordination.contending import ContendingConformance
+from asyncbackends.testing.coordination.fixtures import OpenCoordination
+from asyncbackends.testing.coordination.guarantees import CoordinationGuaranteesConformance
+from asyncbackends.testing.coordination.lost_links import LostLinksConformance
+from asyncbackends.testing.coordination.watch_beginnings import WatchBeginningsConformance
 from asyncbackends.testing.coordination.watch_histories import WatchHistoriesConformance
 from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
+from tests.servers.ensembles import EtcdCluster
+from tests.servers.etcd import Etcd
 from tests.servers.etcd_faults import EtcdFaults
-from tests.servers.running import Servers
+from tests.servers.running import Servers, product_of
 
 
 @pytest.fixture
@@ -50,15 +60,23 @@ class TestEtcdFaults(CoordinationFaultsConformance):
         return proxied
 
 
-class TestEtcdOnUvloop(CoordinationCancellingConformance, WatchHistoriesConformance):
+class TestEtcdOnUvloop(
+    CoordinationCancellingConformance, WatchHistoriesConformance, LostLinksConformance
+):
     """What depends on the order in which a loop makes its calls."""
 
     engine = "etcd"
     event_loop = "uvloop"
 
     @pytest.fixture
-    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
-        return servers.get("etcd").settings(namespace=namespace)
+    def settings(self, servers: Servers, namespace: str, proxied: EtcdFaults) -> dict[str, Any]:
+        return servers.get("etcd").settings(
+            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.1
+        )
+
+    @pytest.fixture
+    def faults(self, proxied: EtcdFaults) -> EtcdFaults:
+        return proxied
 
 
 class TestEtcdRecipes(RecipesConformance):
@@ -81,3 +99,40 @@ class TestEtcdRecipesFaults(RecipesFaultsConformance):
     @pytest.fixture
     def faults(self, proxied: EtcdFaults) -> EtcdFaults:
         return proxied
+
+
+@pytest.fixture(scope="module")
+def cluster(servers: Servers, pytestconfig: pytest.Config) -> Iterator[EtcdCluster]:
+    product = product_of("etcd", newest=pytestconfig.getoption("--servers") == "newest")
+    assert issubclass(product, Etcd)
+    with EtcdCluster(product, parent=servers.folder, durable=False) as found:
+        yield found
+
+
+class TestEtcdCluster(
+    ContendingConformance,
+    CoordinationGuaranteesConformance,
+    WatchBeginningsConformance,
+    WatchHistoriesConformance,
+):
+    """Each client asks another one of three servers, of which two may be behind."""
+
+    engine = "etcd"
+
+    @pytest.fixture
+    def settings(self, cluster: EtcdCluster, namespace: str) -> dict[str, Any]:
+        return cluster.settings(namespace=namespace)
+
+    @pytest.fixture
+    def open_coordination(self, settings: dict[str, Any]) -> OpenCoordination:
+        endpoints = settings["endpoints"].split(",")
+        turns = count()
+
+        def opened(
+            **options: Any,
+        ) -> AbstractAsyncContextManager[DistributedCoordinationService]:
+            first = next(turns) % len(endpoints)
+            turned = ",".join(endpoints[first:] + endpoints[:first])
+            return open_coordination(**{**settings, "endpoints": turned, **options})
+
+        return opened

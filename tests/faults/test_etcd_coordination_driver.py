@@ -5,7 +5,6 @@ The names hold the numbers of the faults that were found.
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -16,12 +15,8 @@ from hpack import Decoder
 from asyncbackends import open_coordination
 from asyncbackends.errors import (
     AccessDeniedError,
-    AuthenticationFailedError,
-    BackendError,
-    ConnectionFailedError,
     NodeExistsError,
     ResourceExhaustedError,
-    TlsFailedError,
     TransactionFailedError,
 )
 from asyncbackends.protocols.coordination import SessionState
@@ -33,7 +28,6 @@ from asyncbackends_etcd.protobuf import fields_of
 from tests.faults.listener import Listener
 from tests.servers.ensembles import EtcdCluster
 from tests.servers.etcd import Etcd
-from tests.servers.process import free_port
 from tests.servers.running import Servers, product_of
 
 LARGE = 1_000_000
@@ -56,15 +50,6 @@ def own_server(servers: Servers) -> Iterator[Etcd]:
 @pytest.fixture
 def settings(server: Etcd) -> dict[str, Any]:
     return server.settings(namespace=f"t{uuid4().hex[:12]}")
-
-
-async def refusal(**settings: Any) -> tuple[BackendError, float]:
-    """Give the error in which first contact ends, and after how many seconds."""
-    began = time.monotonic()
-    with pytest.raises(BackendError) as caught:
-        async with open_coordination(**settings):
-            pytest.fail("it was opened")
-    return caught.value, time.monotonic() - began
 
 
 async def restart(server: Etcd) -> None:
@@ -122,15 +107,6 @@ async def test_coordination_e2_a_missing_right_is_told(servers: Servers) -> None
                 await client.create_node("/c")
             assert not refused.value.maybe_applied
             assert not refused.value.retryable
-
-
-async def test_coordination_e2_a_wrong_password_is_told_at_once(servers: Servers) -> None:
-    with servers.fresh("etcd", accounts=True, durable=False) as server:
-        for wrong in ({"password": "wrong"}, {"username": "nobody"}, {"username": None}):
-            error, seconds = await refusal(**server.settings(**wrong))
-            assert isinstance(error, AuthenticationFailedError)
-            assert server.password not in str(error)
-            assert seconds < 3
 
 
 async def test_coordination_e2_a_store_without_room_is_told(servers: Servers) -> None:
@@ -195,6 +171,28 @@ async def test_coordination_e5_reads_are_never_stale(
                 assert await reader.exists("/counter") == stat
                 await writer.create_node(f"/{number}")
                 assert str(number) in await reader.get_children("/")
+
+
+async def test_coordination_e5_a_server_without_a_leader_is_left(
+    servers: Servers, server: Etcd, pytestconfig: pytest.Config
+) -> None:
+    """It answers, and yet nobody else hears of it: as one that is cut off from the others."""
+    product = product_of("etcd", newest=pytestconfig.getoption("--servers") == "newest")
+    assert issubclass(product, Etcd)
+    with EtcdCluster(product, parent=servers.folder, durable=False) as cluster:
+        leader = cluster.leader()
+        left = next(one for name, one in cluster.members.items() if name != leader)
+        endpoints = f"{left.endpoint},{server.endpoint}"
+        settings = cluster.settings(endpoints=endpoints, namespace=f"t{uuid4().hex[:12]}")
+        async with open_coordination(**settings, session_ttl=3, reconnect_max=0.2) as client:
+            session = client.session
+            await client.create_node("/there")
+            for other in cluster.members.values():
+                if other is not left:
+                    await asyncio.to_thread(other.kill)
+            # Asked again and again, until another one answers.
+            assert await client.exists("/there") is None
+            assert session.lost.is_set() or session.state is not SessionState.CONNECTED
 
 
 async def test_coordination_e6_values_are_bytes(settings: dict[str, Any]) -> None:
@@ -323,121 +321,6 @@ async def test_coordination_e10_answers_may_be_large(settings: dict[str, Any]) -
         assert sum(len(event.value or b"") for event in found) == 8 * LARGE
         values = await asyncio.gather(*(client.read_node(f"/a/{number}") for number in range(8)))
         assert [len(value) for value in values] == [LARGE] * 8
-
-
-async def test_coordination_e11_a_token_is_renewed_once_for_all(servers: Servers) -> None:
-    options = {"auth-token-ttl": "1"}
-    with servers.fresh("etcd", accounts=True, durable=False, options=options) as server:
-        async with (
-            Listener(server) as listener,
-            open_coordination(**server.settings(endpoints=listener.endpoint)) as client,
-            client.watch("/a", scope="tree") as before,
-        ):
-            await client.create_node("/a")
-            assert (await one_event(before)).path == "/a"
-            # Its renewals would keep a token alive that is not tied to time alone.
-            await asyncio.to_thread(server.change_password, server.username, server.password)
-            logins = listener.everything.count(b"Auth/Authenticate")
-            assert logins == 1
-            await asyncio.gather(*(client.create_node(f"/a/{number}") for number in range(50)))
-            assert listener.everything.count(b"Auth/Authenticate") == logins + 1
-            assert len({(await one_event(before)).path for _ in range(50)}) == 50
-            async with client.watch("/b", initial=True) as after:
-                await client.create_node("/b")
-                assert (await one_event(after)).path == "/b"
-            session = client.session
-            await asyncio.to_thread(server.change_password, server.username, server.password)
-            # A watch is the first to need another token.
-            async with client.watch("/c", initial=True) as later:
-                await client.create_node("/c")
-                assert (await one_event(later)).path == "/c"
-            assert client.session is session
-
-
-async def test_coordination_e11_tokens_end_by_time(servers: Servers) -> None:
-    options = {"auth-token-ttl": "1"}
-    with servers.fresh("etcd", accounts=True, durable=False, options=options) as server:
-        # It is renewed every 10 s only, so the token is not used for longer than it lives.
-        settings = server.settings(session_ttl=30)
-        async with open_coordination(**settings) as client:
-            await client.create_node("/a", b"x")
-            await asyncio.sleep(3)
-            async with client.watch("/a") as feed:
-                await client.update_node("/a", b"y")
-                assert (await one_event(feed)).value == b"y"
-            await asyncio.sleep(3)
-            assert await client.read_node("/a") == b"y"
-
-
-async def test_coordination_e11_an_account_that_is_refused_later_ends_it(servers: Servers) -> None:
-    with servers.fresh("etcd", accounts=True, durable=False) as server:
-        async with open_coordination(**server.settings()) as client:
-            await client.create_node("/a")
-            await asyncio.to_thread(server.change_password, server.username, "another")
-            with pytest.raises(AuthenticationFailedError):
-                await client.read_node("/a")
-
-
-@pytest.mark.parametrize("identity", ["unknown", "wrong_name", "expired"])
-async def test_coordination_e12_a_wrong_certificate_is_refused(
-    servers: Servers, identity: str
-) -> None:
-    certificates = servers.certificates
-    chosen = getattr(certificates, identity)
-    with servers.fresh("etcd", durable=False, tls=certificates, identity=chosen) as server:
-        async with Listener(server) as listener:
-            login = {"username": "tester", "password": "very-secret"}
-            error, seconds = await refusal(**server.settings(endpoints=listener.endpoint, **login))
-            assert isinstance(error, TlsFailedError)
-            assert seconds < 3
-            assert b"very-secret" not in listener.everything
-
-
-async def test_coordination_e12_certificates_of_both_sides(servers: Servers) -> None:
-    with servers.fresh(
-        "etcd", durable=False, tls=servers.certificates, client_certificates=True
-    ) as server:
-        async with open_coordination(**server.settings()) as client:
-            await client.create_node("/a", b"x" * LARGE)
-            assert await client.read_node("/a") == b"x" * LARGE
-            async with client.watch("/a") as feed:
-                await client.update_node("/a", b"y")
-                assert (await one_event(feed)).value == b"y"
-        bare = {"tls_cert_file": None, "tls_key_file": None}
-        error, seconds = await refusal(**server.settings(**bare))
-        assert isinstance(error, TlsFailedError)
-        assert seconds < 3
-        error, _ = await refusal(**server.settings(**bare, tls="off", tls_ca_file=None))
-        assert isinstance(error, ConnectionFailedError)
-        assert "tls = on" in str(error)
-
-
-async def test_coordination_e12_no_plain_text_where_tls_is_on(
-    servers: Servers, server: Etcd
-) -> None:
-    async with Listener(server) as listener:
-        tls = {"tls": "on", "tls_ca_file": str(servers.certificates.ca)}
-        login = {"username": "tester", "password": "very-secret"}
-        error, seconds = await refusal(
-            **server.settings(endpoints=listener.endpoint, **tls, **login)
-        )
-        # It ends the connection without a word, as one does that is about to stop.
-        assert type(error) is ConnectionFailedError
-        assert "TLS" in str(error)
-        assert seconds < 3
-        assert b"very-secret" not in listener.everything
-
-
-async def test_coordination_e13_addresses_of_version_6(servers: Servers) -> None:
-    port = free_port()
-    url = f"http://[::1]:{port}"
-    with servers.fresh("etcd", durable=False) as server:
-        server.stop()
-        server.options["listen-client-urls"] = f"{server.url},{url}"
-        server.process = server._process()  # pyright: ignore[reportPrivateUsage]  # it listens to more
-        server.start()
-        async with open_coordination(**server.settings(endpoints=f"[::1]:{port}")) as client:
-            assert (await client.server_info()).product == "etcd"
 
 
 def txns_in(sent: bytes) -> list[bytes]:
