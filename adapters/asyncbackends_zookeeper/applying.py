@@ -31,8 +31,10 @@ from asyncbackends_zookeeper.jute import (
     znode_at,
 )
 from asyncbackends_zookeeper.multi import (
+    ENTRY_VERSION,
     Failure,
     Part,
+    arrived,
     created,
     created_with_stat,
     multi_body,
@@ -47,6 +49,7 @@ __all__ = ("Applying",)
 
 ANY: Final = -1
 """The version that every node has."""
+MOST_ENTRIES: Final = 10_000
 REFUSALS: Final = (
     HasChildrenError,
     InvalidRequestError,
@@ -64,6 +67,8 @@ class Applying:
         self._names = names
         self._reading = reading
         self._acl = acl
+        self._entries: dict[str, int] = {}
+        """By path, the changes that made entries that were not withdrawn yet."""
         self._going: set[asyncio.Task[None]] = set()
         self._transacting = Transacting(connection, names, reading, acl)
 
@@ -89,13 +94,18 @@ class Applying:
     async def arrive(self, entry: Create) -> tuple[NodeStat, bool]:
         """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
         path, own = entry.path, name(entry.path)
-        body = create_body(self._names.znode(path), entry.value, self._acl, EPHEMERAL)
-        created, listing = self._connection.begin(
-            (Op.CREATE2, body), (Op.GET_CHILDREN, read_body(self._names.znode(parent(path))))
+        parts = arrived(self._names.znode(path), entry.value, self._acl)
+        made, listing = self._connection.begin(
+            (Op.MULTI, multi_body(parts)),
+            (Op.GET_CHILDREN, read_body(self._names.znode(parent(path)))),
         )
-        code, frame = await created
-        if code == Code.OK:
-            stat = znode_after_text(frame)[0].stat(path)
+        code, frame = await made
+        results = results_of(frame) if code == Code.OK else None
+        znode = results[-1] if isinstance(results, list) else None
+        if znode is not None:
+            stat = znode.stat(path)
+            if len(self._entries) < MOST_ENTRIES:
+                self._entries[path] = znode.czxid
             listed = await self._reading.listed(listing)
         else:
             try:
@@ -190,8 +200,16 @@ class Applying:
     async def _withdraw(self, ticket: Ticket) -> None:
         """Delete an entry if it is the very one; who is cancelled meanwhile leaves none behind.
 
-        Its name does not say which one it is, nor does its version: it takes two requests.
+        One that was made here has a version that tells it apart. Else its name does not say which
+        one it is, nor does its version: it takes two requests.
         """
+        if self._entries.pop(ticket.path, None) == ticket.order:
+            body = delete_body(self._names.znode(ticket.path), ENTRY_VERSION)
+            code, _ = await self._connection.ask(Op.DELETE, body)
+            if code == Code.OK:
+                return
+            if code == Code.NO_NODE:
+                raise refusals.no_ticket(ticket)
         going = asyncio.create_task(self._withdrawn(ticket))
         self._going.add(going)
         going.add_done_callback(self._going.discard)

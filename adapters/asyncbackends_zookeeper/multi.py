@@ -20,9 +20,11 @@ from asyncbackends_zookeeper.jute import (
 )
 
 __all__ = (
+    "ENTRY_VERSION",
     "MOST_BYTES",
     "Failure",
     "Part",
+    "arrived",
     "created",
     "created_with_stat",
     "multi_body",
@@ -34,6 +36,8 @@ __all__ = (
 PART: Final = Struct(">i?i")
 INT: Final = Struct(">i")
 ANY: Final = -1
+ENTRY_VERSION: Final = 2
+"""Of a contender's entry; what anybody else makes begins at 0, or at 1 in a transaction of ours."""
 END: Final = PART.pack(-1, True, -1)
 MOST_BYTES: Final = 1_048_000
 """Of a request: servers take 1 048 575 bytes, their ``jute.maxbuffer``."""
@@ -65,6 +69,16 @@ def created_with_stat(znode: str, value: bytes, acl: bytes, *, ephemeral: bool) 
     """
     create = create_body(znode, b"", acl, EPHEMERAL if ephemeral else PERSISTENT)
     return [Part(Op.CREATE, create), Part(Op.SET_DATA, set_body(znode, value, ANY))]
+
+
+def arrived(znode: str, value: bytes, acl: bytes) -> list[Part]:
+    """Give what makes a contender's entry, whose version is then :data:`ENTRY_VERSION`."""
+    made = create_body(znode, b"", acl, EPHEMERAL)
+    updates = [set_body(znode, b"", ANY)] * (ENTRY_VERSION - 1)
+    return [
+        Part(Op.CREATE, made),
+        *(Part(Op.SET_DATA, one) for one in (*updates, set_body(znode, value, ANY))),
+    ]
 
 
 def multi_body(parts: Sequence[Part]) -> bytes:

@@ -427,6 +427,48 @@ async def test_values_come_with_events(server: ZooKeeper, namespace: str) -> Non
         assert event == NodeEvent("updated", "/a/b", updated.modified_revision, updated, b"2")
 
 
+async def test_contender_comes_and_goes_in_two_round_trips(
+    server: ZooKeeper, namespace: str
+) -> None:
+    async with Proxy(server.endpoint) as proxy:
+        settings = server.settings(namespace=namespace, endpoints=proxy.endpoint)
+        async with open_coordination(**settings) as client, open_coordination(**settings) as other:
+            lock = Lock(client, "/lock")
+            async with lock:
+                pass
+            with proxy.counting() as trips:
+                async with lock:
+                    pass
+            # A renewal may come between.
+            assert trips.count <= 4
+            # Whatever became of the entry, only the very one is taken.
+            ticket = await client.contend("/line")
+            await other.update_node(ticket.path, b"changed")
+            await client.withdraw(ticket)
+            assert await other.contenders("/line") == []
+            ticket = await client.contend("/line")
+            await other.delete_node(ticket.path)
+            await other.transaction().create(ticket.path, b"another").commit()
+            await client.withdraw(ticket)
+            assert await other.read_node(ticket.path) == b"another"
+
+
+async def test_absence_is_told_by_what_is_above(server: ZooKeeper, namespace: str) -> None:
+    """Once this asked for ever: the parents of what must not be there had not been looked at."""
+    async with (
+        asyncio.timeout(5),
+        open_coordination(**server.settings(namespace=namespace)) as client,
+    ):
+        await client.create_node("/a/b", b"1")
+        await client.create_node("/e", ephemeral=True)
+        for absent in ("/a/no/deep", "/no/deep/er", "/e/no", "/a/b/no"):
+            await client.transaction().update("/a", b"2").check(absent, exists=False).commit()
+        with pytest.raises(TransactionFailedError) as failed:
+            await client.transaction().delete("/a/b").check("/a/b", exists=True).commit()
+        assert failed.value.index == 1
+        assert await client.read_node("/a/b") == b"1"
+
+
 async def set_acl(server: ZooKeeper, znode: str, *, permissions: int) -> None:
     """Let the world do no more with a node than this."""
 
