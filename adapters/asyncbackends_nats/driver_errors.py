@@ -50,6 +50,7 @@ UNAVAILABLE: Final = 503
 TEMPORARY: Final = frozenset({NO_ANSWERER, UNAVAILABLE, 10008, 10009})
 """No leader for now, as while a cluster elects one."""
 NO_JETSTREAM: Final = frozenset({10039, 10076})
+LATE: Final = "authentication timeout"
 LOGIN: Final = ("authorization violation", "authentication", "user authentication", "revoked")
 
 
@@ -76,7 +77,9 @@ def is_denial(text: str) -> bool:
 
 def is_login(text: str) -> bool:
     """Say whether a server's -ERR is about who we are."""
-    return text.lower().startswith(LOGIN) or "authentication" in text.lower()
+    told = text.lower()
+    # It came too late, and says nothing of whether it is the right one.
+    return not told.startswith(LATE) and (told.startswith(LOGIN) or "authentication" in told)
 
 
 def ours(error: Exception) -> BackendError | None:

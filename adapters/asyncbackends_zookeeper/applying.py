@@ -212,8 +212,14 @@ class Applying:
                 raise refusals.no_ticket(ticket)
         going = asyncio.create_task(self._withdrawn(ticket))
         self._going.add(going)
-        going.add_done_callback(self._going.discard)
+        going.add_done_callback(self._gone)
         await asyncio.shield(going)
+
+    def _gone(self, going: asyncio.Task[None]) -> None:
+        self._going.discard(going)
+        if not going.cancelled():
+            # Whoever was cancelled does not hear what it failed with.
+            going.exception()
 
     async def close(self) -> None:
         """Wait for what goes on without whoever asked for it; the connection is over."""

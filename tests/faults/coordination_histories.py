@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AsyncExitStack, contextmanager
 
+from asyncbackends.errors import ConnectionLostError
+from asyncbackends.protocols.nodes import Ticket
 from asyncbackends.testing.recipes.lock_histories import LockEvent
 from tests.faults.coordination_trials import CoordinationTrial
 from tests.faults.lock_workers import LockWorkers
@@ -69,8 +71,19 @@ class RealHistory(LockWorkers):
     def call_later(self, seconds: float, call: Callable[[], None]) -> None:
         self._timers.append(asyncio.get_running_loop().call_later(seconds, call))
 
-    async def run(self, seconds: float, calm: asyncio.Event) -> list[LockEvent]:
-        """Let it happen for so long; ``calm`` is set when the server is disturbed no more."""
+    async def run(
+        self,
+        seconds: float,
+        opening: asyncio.Lock,
+        ready: asyncio.Barrier,
+        calm: asyncio.Event,
+    ) -> list[LockEvent]:
+        """Let it happen for so long.
+
+        :param opening: is held while a client is opened.
+        :param ready: of all that use the server; nothing is disturbed before.
+        :param calm: is set when the server is disturbed no more.
+        """
         async with AsyncExitStack() as stack:
             for _ in range(CLIENTS):
                 proxy = await stack.enter_async_context(Proxy(self._trial.server.endpoint))
@@ -80,9 +93,14 @@ class RealHistory(LockWorkers):
                     session_ttl=TTL,
                     link_timeout=TTL,
                     operation_timeout=TTL,
+                    # Every login costs etcd a tenth of a second, whoever waits for it.
+                    reconnect_max=1.0,
                 )
                 self._proxies.append(proxy)
-                self.clients.append(await stack.enter_async_context(opener))
+                # Thirty logins at once keep etcd busy for longer than the ttl.
+                async with opening:
+                    self.clients.append(await stack.enter_async_context(opener))
+            await ready.wait()
             for number in range(CLIENTS * WORKERS_EACH):
                 self.workers.append(asyncio.create_task(self.work(number)))
             try:
@@ -113,11 +131,21 @@ class RealHistory(LockWorkers):
         await asyncio.wait([*self.workers, *self.cancelled], timeout=CALM)
         self.look_for_failures()
 
+    async def contenders(self) -> list[Ticket]:
+        """Give who is still in the line, once the service is back for everybody."""
+        end = time.monotonic() + CALM
+        while True:
+            try:
+                return await super().contenders()
+            except ConnectionLostError:
+                if time.monotonic() > end:
+                    raise
+
     def _disturb(self, proxy: Proxy) -> None:
         match self.random.randrange(14):
-            case 0:
+            case 0 | 1:
                 proxy.freeze()
-            case 1 | 2 | 3:
+            case 2 | 3:
                 proxy.refuse = False
                 proxy.thaw()
             case 4:
@@ -157,17 +185,21 @@ class RealHistory(LockWorkers):
 async def disturb_server(
     trial: CoordinationTrial, seconds: float, seed: int, clock: ClockSteps
 ) -> dict[str, int]:
-    """Freeze the server, kill it, set the clock; give how often each was done."""
+    """Freeze the server, kill it, set the clock; give how often each was done.
+
+    It begins with what no session outlives.
+    """
     chance = random.Random(seed)
     done = {"freezes": 0, "kills": 0, "clock steps": 0}
     end = time.monotonic() + seconds
+    freezes = [2 * TTL]
     while time.monotonic() < end:
         await asyncio.sleep(chance.choice([0.5, 1.0, 2.0]))
-        match chance.randrange(4):
+        match chance.randrange(4) if done["freezes"] else 0:
             case 0:
                 done["freezes"] += 1
                 await trial.freeze()
-                await asyncio.sleep(chance.choice([0.3, 1.0, TTL, 2 * TTL]))
+                await asyncio.sleep(freezes.pop() if freezes else chance.choice([0.3, 1.0, TTL]))
                 await trial.thaw()
             case 1:
                 done["kills"] += 1

@@ -9,6 +9,7 @@ from random import Random
 
 from asyncbackends.errors import BackendError
 from asyncbackends.protocols.coordination import DistributedCoordinationService
+from asyncbackends.protocols.nodes import Ticket
 from asyncbackends.protocols.values import Fence
 from asyncbackends.recipes.lock import Held, Lock
 from asyncbackends.testing.recipes.lock_histories import FencedRegister, LockEvent
@@ -143,4 +144,8 @@ class LockWorkers(ABC):
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        self.left += map(str, await self.clients[0].contenders(PATH))
+        self.left += map(str, await self.contenders())
+
+    async def contenders(self) -> list[Ticket]:
+        """Give who is still in the line."""
+        return await self.clients[0].contenders(PATH)
