@@ -179,7 +179,6 @@ class Writes:
         """Take a contender's entry away, which has no children; None: it came again."""
         key = self._keys.of(ticket.path)
         compares = [
-            requests.is_present(key),
             requests.created_at(key, _possible(ticket.order)),
             requests.value_below(key, AFTER_PLAIN),
             requests.is_absent(*self._keys.below(ticket.path)),

@@ -107,8 +107,8 @@ class _Planning:
                 self._there.discard(path)
                 self._part(Op.DELETE, delete_body(self._names.znode(path), version))
             case CheckVersion(path) | CheckExists(path, exists=True):
-                known = self._guesses or (path in self._znodes and path != ROOT)
-                if path not in self._touched and known:
+                known = path not in self._touched and path in self._znodes and path != ROOT
+                if known or self._guesses:
                     is_any = isinstance(operation, CheckExists)
                     self._check(path, ANY if is_any else self._version(path))
             case CheckExists(path):

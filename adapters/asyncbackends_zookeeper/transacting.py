@@ -5,8 +5,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from asyncbackends.coordination.evaluating import evaluate, looks_of
-from asyncbackends.coordination.paths import ROOT
-from asyncbackends.coordination.transaction import Create, NodeOperation, Update
+from asyncbackends.coordination.paths import ROOT, ancestors
+from asyncbackends.coordination.transaction import (
+    CheckExists,
+    Create,
+    NodeOperation,
+    Update,
+)
 from asyncbackends.protocols.nodes import NodeStat
 from asyncbackends_zookeeper.codes import Code, Op, ours
 from asyncbackends_zookeeper.connection import Connection
@@ -52,9 +57,16 @@ class Transacting:
             if results is not None:
                 return _stats(results, paths)
         looks = looks_of(operations)
+        # What is not there has to be told by what is above it.
+        above = {
+            one
+            for operation in operations
+            if isinstance(operation, CheckExists) and not operation.exists
+            for one in ancestors(operation.path)
+        }
         while True:
             znodes, children = await asyncio.gather(
-                self._reading.znodes([ROOT, *looks.nodes]),
+                self._reading.znodes([ROOT, *(looks.nodes | above)]),
                 self._reading.children_of_all([*looks.children]),
             )
             stats = {path: znode.stat(path) for path, znode in znodes.items() if path != ROOT}

@@ -137,6 +137,7 @@ class WireClient(Generic[OptionsT]):
             await self.links.first()
             self._keeper = keeper
             await self._first_session(keeper, end)
+        self.start(self.entries.run)
         self.start(keeper.run)
         self.start(self.links.run)
 

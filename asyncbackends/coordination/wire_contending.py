@@ -45,17 +45,27 @@ class Entries:
         self._access = access
         self._keeper = keeper
         self._start = start
+        self._group: asyncio.TaskGroup | None = None
         self._strays = 0
+
+    async def run(self) -> None:
+        """Hold the tasks, until this is cancelled; one of anyio's takes three times as long to start."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await anyio.sleep_forever()
+        finally:
+            self._group = None
 
     async def make(self, path: str, value: bytes) -> tuple[NodeStat, bool]:
         """Make an entry for a contender on ``path``; give its stat, and whether it is surely first.
 
         :raises ConnectionLostError: none was made, and none will be.
         """
-        attempt = _Attempt()
-        if not self._start(partial(self._run, attempt, path, value, self._access.end())):
+        if self._group is None:
             message = "the coordination service was closed meanwhile"
             raise BackendClosedError(message)
+        attempt = _Attempt()
+        self._group.create_task(self._run(attempt, path, value, self._access.end()))
         try:
             await attempt.settled.wait()
         except BaseException:

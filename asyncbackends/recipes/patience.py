@@ -58,15 +58,18 @@ async def finished(call: Coroutine[Any, Any, ResultT]) -> ResultT:
     task = asyncio.create_task(_told(call, ended))
     # Of one that is cancelled before it began nothing else tells.
     task.add_done_callback(lambda _: ended.set())
-    cancelled: asyncio.CancelledError | None = None
+    try:
+        await ended.wait()
+    except asyncio.CancelledError as error:
+        cancelled = error
+    else:
+        return await task
     with anyio.CancelScope(shield=True):
         while not ended.is_set():
             try:
                 await ended.wait()
             except asyncio.CancelledError as error:
                 cancelled = error
-    if cancelled is None:
-        return await task
     if not task.cancelled():
         task.exception()  # else asyncio reports it as never retrieved
     raise cancelled

@@ -1,6 +1,5 @@
 """What is measured of a coordination engine beside bare drivers and what others put over them."""
 
-import asyncio
 import cProfile
 import io
 import pstats
@@ -37,8 +36,10 @@ class Target(NamedTuple):
 
 async def prepare(coordination: DistributedCoordinationService) -> None:
     """Make the nodes that are read, and the parent of those that are made."""
-    await coordination.create_node("/made")
-    await asyncio.gather(*(coordination.create_node(_key(number), VALUE) for number in range(KEYS)))
+    for path in ("/made", "/read"):
+        await coordination.create_node(path)
+    make = by_callers(lambda number: coordination.create_node(_key(number), VALUE))
+    await make(range(KEYS), AT_ONCE)
 
 
 def our_client(coordination: DistributedCoordinationService) -> Client:

@@ -9,7 +9,7 @@ import pytest
 from asyncbackends.testing.coordination_machine import CoordinationAgreement
 from tests.servers.running import Servers
 
-EXAMPLES = {"ci": 40, "soak": 400}
+EXAMPLES = {"ci": 40, "soak": 150}
 
 
 @pytest.mark.timeout(600)

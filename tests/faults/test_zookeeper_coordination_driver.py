@@ -453,6 +453,22 @@ async def test_contender_comes_and_goes_in_two_round_trips(
             assert await other.read_node(ticket.path) == b"another"
 
 
+async def test_absence_is_told_by_what_is_above(server: ZooKeeper, namespace: str) -> None:
+    """Once this asked for ever: the parents of what must not be there had not been looked at."""
+    async with (
+        asyncio.timeout(5),
+        open_coordination(**server.settings(namespace=namespace)) as client,
+    ):
+        await client.create_node("/a/b", b"1")
+        await client.create_node("/e", ephemeral=True)
+        for absent in ("/a/no/deep", "/no/deep/er", "/e/no", "/a/b/no"):
+            await client.transaction().update("/a", b"2").check(absent, exists=False).commit()
+        with pytest.raises(TransactionFailedError) as failed:
+            await client.transaction().delete("/a/b").check("/a/b", exists=True).commit()
+        assert failed.value.index == 1
+        assert await client.read_node("/a/b") == b"1"
+
+
 async def set_acl(server: ZooKeeper, znode: str, *, permissions: int) -> None:
     """Let the world do no more with a node than this."""
 
