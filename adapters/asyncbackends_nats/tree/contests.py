@@ -82,10 +82,14 @@ class Contests:
         return stat, is_first
 
     async def _is_first(self, stat: NodeStat, session_id: str) -> bool:
-        for one in await self._from_first(parent(stat.path), GLANCE):
-            if one.path == stat.path and one.is_node:
-                # Its session lives, and so did it when it was made.
-                return bool(await self._reading.sessions([session_id]))
-            if one.is_node and ENTRY.fullmatch(name(one.path)):
-                return False
-        return False
+        records = await self._from_first(parent(stat.path), GLANCE)
+        if self._reading.is_direct and len(records) >= GLANCE:
+            # There may be more. One that came before is among them, where it was changed since.
+            return False
+        entries = [one for one in records if one.is_node and ENTRY.fullmatch(name(one.path))]
+        if any(one.created_revision < stat.created_revision for one in entries):
+            return False
+        if not any(one.path == stat.path for one in entries):
+            return False
+        # Its session lives, and so did it when it was made.
+        return bool(await self._reading.sessions([session_id]))
