@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
+from asyncbackends import handshakes
 from asyncbackends.endpoints import parsed_endpoint
 from asyncbackends.errors import ConnectionFailedError, TlsFailedError
 from asyncbackends.silence import give_up_when_silent
@@ -18,8 +19,6 @@ __all__ = ("DEFAULT_PORT", "HTTP2", "connected")
 
 DEFAULT_PORT: Final = 2379
 HTTP2: Final = "h2"
-A_WHILE: Final = 1.0
-"""Seconds in which a server that is there shows what it speaks."""
 
 
 async def connected(
@@ -28,23 +27,24 @@ async def connected(
     context: ssl.SSLContext | None,
     account: Account,
     on_lost: Callable[[str, Exception | None], None],
+    *,
+    is_first: bool,
 ) -> Calls:
     """Open a connection, and wait until the server has shown that it speaks HTTP/2.
 
+    :param is_first: no server was of use before.
     :raises ConnectionFailedError: it cannot be used.
     :raises TlsFailedError: TLS cannot be had; nothing secret was sent.
     """
     host, port, _ = parsed_endpoint(endpoint, DEFAULT_PORT)
     connection = Http2Connection(on_lost)
     try:
-        await _greeted(connection, host, port, options, context)
+        await _greeted(connection, host, port, options, context, is_first=is_first)
     except BaseException as error:
         await connection.close()
         ours = _dial_error(error)
         if ours is None:
             raise
-        if context is not None and type(ours) is _EndedAtOnceError:
-            await _check_has_tls(host, port, options)
         raise ours from error
     return Calls(
         connection,
@@ -54,49 +54,22 @@ async def connected(
     )
 
 
-class _EndedAtOnceError(ConnectionFailedError):
-    """The server is about to stop, or speaks otherwise."""
-
-
 async def _greeted(
     connection: Http2Connection,
     host: str,
     port: int,
     options: EtcdCoordinationOptions,
     context: ssl.SSLContext | None,
+    *,
+    is_first: bool,
 ) -> None:
-    transport, _ = await asyncio.get_running_loop().create_connection(
-        lambda: connection,
-        host,
-        port,
-        ssl=context,
-        server_hostname=None if context is None else host,
+    transport, _ = await handshakes.connected(
+        lambda: connection, host, port, context, is_first=is_first
     )
     give_up_when_silent(transport, options.link_timeout)
     if context is not None:
         _check_protocol(transport.get_extra_info("ssl_object"))
     await asyncio.shield(connection.greeted)
-
-
-async def _check_has_tls(host: str, port: int, options: EtcdCoordinationOptions) -> None:
-    """See that a server that ended a handshake does not serve in plain text; it is told nothing.
-
-    :raises TlsFailedError: it does.
-    """
-    connection = Http2Connection(_nobody)
-    try:
-        async with asyncio.timeout(A_WHILE):
-            await _greeted(connection, host, port, options, None)
-    except (OSError, StreamBrokenError):
-        return
-    finally:
-        await connection.close()
-    message = "the server has no TLS; nothing secret was sent to it"
-    raise TlsFailedError(message)
-
-
-def _nobody(_: str, __: Exception | None) -> None:
-    """Nobody hears of the end of a connection that was only tried."""
 
 
 def _check_protocol(layer: ssl.SSLObject | None) -> None:
@@ -118,7 +91,7 @@ def _dial_error(error: BaseException) -> ConnectionFailedError | None:
         message = (
             f"the server ended the connection at once, as one with TLS does (tls = on){reason}"
         )
-        return _EndedAtOnceError(message)
+        return ConnectionFailedError(message)
     if isinstance(error, OSError) and not isinstance(error, TimeoutError):
         return ConnectionFailedError(f"it cannot be reached: {error.strerror or error}")
     return None

@@ -40,6 +40,7 @@ class EtcdWire:
         self._known = Known()
         self._context: ssl.SSLContext | None = None
         self._has_context = False
+        self._has_linked = False
         # With a share of the session's time, so that the next endpoint can still keep it.
         share = min(options.session_ttl / 3, options.link_timeout)
         self._patience = self._login_patience = max(LEAST_PATIENCE, share)
@@ -76,7 +77,14 @@ class EtcdWire:
             events.lost(ours)
 
         patience = self._patience
-        dialed = connected(endpoint, self._options, self._context, self._account, lost)
+        dialed = connected(
+            endpoint,
+            self._options,
+            self._context,
+            self._account,
+            lost,
+            is_first=not self._has_linked,
+        )
         calls = await _in_time(endpoint, patience, dialed)
         calls.refused = events.lost
         link = EtcdLink(calls, self._keys, self._known, self.clock, patience)
@@ -87,6 +95,7 @@ class EtcdWire:
         except BaseException:
             await link.close()
             raise
+        self._has_linked = True
         return link
 
     async def _log_in(self, endpoint: str, calls: Calls) -> None:

@@ -8,11 +8,8 @@ from aiozk.protocol.auth import AuthRequest
 from aiozk.protocol.connect import ConnectRequest, ConnectResponse
 
 from asyncbackends.endpoints import parsed_endpoint
-from asyncbackends.errors import (
-    AuthenticationFailedError,
-    ConnectionFailedError,
-    TlsFailedError,
-)
+from asyncbackends.errors import AuthenticationFailedError, ConnectionFailedError
+from asyncbackends.handshakes import connected
 from asyncbackends.silence import give_up_when_silent
 from asyncbackends_zookeeper.codes import Code, Op, dial_failure
 from asyncbackends_zookeeper.connection import Connection
@@ -23,9 +20,6 @@ __all__ = ("PORT", "Greeting", "dial", "is_alone", "log_in", "said_version")
 
 PORT: Final = 2181
 CONFIGURATION: Final = "/zookeeper/config"
-HANDSHAKES: Final = 3
-"""So many that the server ends are a server that does not speak TLS."""
-PAUSE: Final = 0.1
 NO_PASSWORD: Final = b"\0" * 16
 MOST_SAID: Final = 65_536
 SAYING: Final = 1.0
@@ -47,15 +41,18 @@ async def dial(
     context: ssl.SSLContext | None,
     session: int,
     password: bytes,
+    *,
+    is_first: bool,
 ) -> tuple[Connection, Greeting]:
     """Connect, and attach a session; 0 begins a new one.
 
+    :param is_first: no server was of use before.
     :raises ConnectionFailedError: or one of its kinds that is final.
     """
     host, port, _ = parsed_endpoint(endpoint, PORT)
     connection: Connection | None = None
     try:
-        connection = await _connected(host, port, context)
+        _, connection = await connected(Connection, host, port, context, is_first=is_first)
         give_up_when_silent(connection.transport, options.link_timeout)
         request = ConnectRequest(
             protocol_version=0,
@@ -80,25 +77,6 @@ async def dial(
         await connection.close()
         raise ConnectionFailedError(f"{endpoint} gave no session")
     return connection, greeting
-
-
-async def _connected(host: str, port: int, context: ssl.SSLContext | None) -> Connection:
-    loop = asyncio.get_running_loop()
-    failed = 0
-    while True:
-        try:
-            return (await loop.create_connection(Connection, host, port, ssl=context))[1]
-        except ConnectionRefusedError:
-            raise
-        except ConnectionError as error:
-            # So it is with a server without TLS, and once with one that is just ending.
-            failed += 1
-            if context is None:
-                raise
-            if failed == HANDSHAKES:
-                message = f"{host}:{port} ends every TLS handshake: does it speak TLS?"
-                raise TlsFailedError(message) from error
-        await asyncio.sleep(PAUSE)
 
 
 async def log_in(connection: Connection, options: ZooKeeperOptions) -> None:

@@ -98,7 +98,10 @@ class ZooKeeperWire:
 
     async def _dial(self, endpoint: str, kept: KeptSession | None) -> tuple[Connection, Greeting]:
         number, password = (0, b"") if kept is None else (kept.number, kept.password)
-        return await dial(endpoint, self._options, self._context, number, password)
+        is_first = self._session is None
+        return await dial(
+            endpoint, self._options, self._context, number, password, is_first=is_first
+        )
 
     async def close(self) -> None:
         pass

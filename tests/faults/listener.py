@@ -12,9 +12,6 @@ __all__ = ("ALERT", "APPLICATION_DATA", "HANDSHAKE", "Listener", "records")
 ALERT = 64
 """What comes after a failed handshake is an alert, encrypted or not; a login is longer."""
 HANDSHAKE, APPLICATION_DATA = 22, 23
-HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HTTP2_GREETED = 80
-"""The greeting and settings of both sides; a request is longer."""
 
 
 class Listener:
@@ -99,13 +96,8 @@ class Listener:
 
 
 def records(data: bytes) -> dict[int, int]:
-    """Count the bytes of TLS records by their type; anything else fails.
-
-    Who was sent away may ask in plain text whether that is spoken there, and say no more.
-    """
+    """Count the bytes of TLS records by their type; anything else fails."""
     found: dict[int, int] = {}
-    if data.startswith(HTTP2_GREETING) and len(data) <= HTTP2_GREETED:
-        return found
     while data:
         kind, length = data[0], int.from_bytes(data[3:5])
         assert 20 <= kind <= 23, "not TLS"
