@@ -163,8 +163,9 @@ class GrpcChannel:
         finally:
             if goes_on:
                 loop = asyncio.get_running_loop()
-                cancelled = (answer for answer in answers if answer.cancelled())
-                self._strays |= {answer: loop.create_future() for answer in cancelled}
+                for answer, stream in zip(answers, streams, strict=True):
+                    if answer.cancelled() and self.connection.goes_on(stream):
+                        self._strays[answer] = loop.create_future()
             else:
                 for stream in streams:
                     # Of one that has ended there is nothing to cancel.
