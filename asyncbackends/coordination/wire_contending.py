@@ -72,10 +72,9 @@ class Entries:
             await attempt.settled.wait()
         except BaseException:
             attempt.disowned = True
-            if attempt.over.is_set() and attempt.stat is not None and self._group is not None:
+            if attempt.over.is_set() and attempt.stat is not None:
                 # It was made in the very turn in which this was cancelled.
-                attempt.over.clear()
-                self._group.create_task(self._take_back(attempt, attempt.stat))
+                self._begin_to_take_back(attempt, attempt.stat)
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLEAN_UP):
                 await attempt.over.wait()
             raise
@@ -94,6 +93,11 @@ class Entries:
                 attempt.error = BackendClosedError("the coordination service was closed meanwhile")
             attempt.settled.set()
             attempt.over.set()
+
+    def _begin_to_take_back(self, attempt: "_Attempt", stat: NodeStat) -> None:
+        if self._group is not None:
+            attempt.over.clear()
+            self._group.create_task(self._take_back(attempt, stat))
 
     async def _take_back(self, attempt: "_Attempt", stat: NodeStat) -> None:
         try:
