@@ -14,6 +14,7 @@ from asyncbackends.coordination.wire_access import Access
 from asyncbackends.coordination.wire_contending import Entries
 from asyncbackends.coordination.wire_sessions import WireSessions
 from asyncbackends.coordination.wire_watching import WireWatch
+from asyncbackends.coordination.wire_withdrawing import Withdrawals
 from asyncbackends.errors import (
     BackendError,
     ConfigurationError,
@@ -43,6 +44,7 @@ class WireClient(Generic[OptionsT]):
     links: Links[CoordinationLink]
     access: Access
     entries: Entries
+    withdrawals: Withdrawals
 
     def __init__(
         self,
@@ -131,6 +133,7 @@ class WireClient(Generic[OptionsT]):
         )
         self.access = Access(self.links, keeper, self.errors, options.operation_timeout, self.check)
         self.entries = Entries(self.access, keeper, self.start)
+        self.withdrawals = Withdrawals(self.access, keeper, self.start)
         with self.seam("connect"):
             self.states.set(ConnectionState.CONNECTING)
             end = asyncio.get_running_loop().time() + options.connect_timeout

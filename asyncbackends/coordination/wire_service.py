@@ -11,7 +11,6 @@ from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import (
     Create,
     Delete,
-    Guard,
     NodeOperation,
     NodeTransaction,
     Update,
@@ -212,12 +211,9 @@ class WireCoordination(Generic[OptionsT]):
 
     async def withdraw(self, ticket: Ticket) -> None:
         with self._client.seam("withdraw"):
-            entry = Guard(checked_ticket(ticket))
+            checked = checked_ticket(ticket)
             self._client.check()
-            try:
-                await self._client.access.write([entry, Delete(ticket.path)])
-            except RefusedError:
-                return  # it is gone already
+            await self._client.withdrawals.withdraw(checked)
 
     async def master_election(
         self,

@@ -15,7 +15,13 @@ from tests.servers.nats_tree import NatsTree
 from tests.servers.server import HOST, CommandFailedError, Server
 from tests.servers.zookeeper import ZooKeeper
 
-__all__ = ("CoordinationProduct", "coordination_arguments", "product_for", "seen_connections")
+__all__ = (
+    "CoordinationProduct",
+    "coordination_arguments",
+    "product_for",
+    "seen_connections",
+    "stream_of",
+)
 
 
 class CoordinationProduct(ABC):

@@ -8,8 +8,10 @@ import pytest
 
 from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.values import Gap
+from tests.faults.coordination_products import stream_of
 from tests.faults.coordination_trials import CoordinationTrial, RunCoordinationTrial, Seen, beside
 from tests.servers.etcd import Etcd
+from tests.servers.nats import Nats
 from tests.servers.proxy import Proxy
 
 CHANGES = 30
@@ -81,6 +83,49 @@ async def compaction(trial: CoordinationTrial) -> str:
     return (
         f"{trial.engine}: compacted under a watch: no Gap, nothing lost; while its link was down: "
         "one Gap and what was there; a watch that resumes before it: one Gap(compacted) first"
+    )
+
+
+@pytest.mark.parametrize("engine", ["nats"])
+@pytest.mark.promise("coordination.lost-history-is-told")
+def test_purge(
+    run_coordination_alone: RunCoordinationTrial, engine: str, figure: Callable[[str], None]
+) -> None:
+    figure(run_coordination_alone(purge))
+
+
+async def purge(trial: CoordinationTrial) -> str:
+    """Somebody purges the stream: all that is in it goes without a word, sessions and nodes."""
+    server = trial.server
+    assert isinstance(server, Nats)
+    seen = Seen()
+    async with trial.open() as one, trial.open() as two:
+        first = await one.create_node("/here/one", b"1")
+        await one.create_node("/here/mine", ephemeral=True)
+        following = seen.follow(two.watch("/here", scope="tree", initial=True))
+        async with beside(following):
+            await seen.shows({"/here", "/here/one", "/here/mine"})
+            before = one.session
+            stream = stream_of(trial.namespace)
+            purged = await trial.fleet.do(server.ask, f"$JS.API.STREAM.PURGE.{stream}")
+            assert purged["success"]
+            await seen.shows(set())
+            assert len(seen.gaps) == 1, seen.gaps
+            await trial.new_session(one, before)
+            assert await two.get_children("/") == []
+            again = await one.create_node("/here/again")
+            # What is new is newer than all there was: also a fence.
+            assert again.created_revision > first.created_revision
+            await seen.shows({"/here", "/here/again"})
+            assert len(seen.gaps) == 1, seen.gaps
+        late = Seen()
+        resuming = two.watch("/here", scope="tree", since=first.modified_revision)
+        async with beside(late.follow(resuming)):
+            await late.shows({"/here", "/here/again"})
+        assert [gap.reason for gap in late.gaps] == ["compacted"]
+    return (
+        f"{trial.engine}: purged under a watch: one Gap and what was there, sessions LOST, later "
+        "revisions are higher; a watch that resumes before it: one Gap(compacted) first"
     )
 
 
