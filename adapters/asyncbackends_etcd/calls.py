@@ -24,6 +24,9 @@ WITH_LEADER: Final = {"hasleader": "true"}
 """A server without one says so at once."""
 
 
+STORE: Final = frozenset({requests.RANGE, requests.TXN})
+
+
 class Calls:
     """Makes calls over one connection, with the token of an account."""
 
@@ -62,6 +65,8 @@ class Calls:
 
     async def ask_all(self, method: str, *messages: bytes, wrote: bool = False) -> list[bytes]:
         """Give the answers to several calls that are made at once; see :meth:`ask`."""
+        if method in STORE:
+            await self._channel.settled()
         token = self.token
         try:
             return await self._channel.unary(self._block(method), *messages, goes_on=wrote)

@@ -115,6 +115,10 @@ class GrpcStream:
             self._ended(end)
 
 
+PATIENCE: Final = 1.0
+"""Seconds for the answer to a call whose caller was cancelled."""
+
+
 class GrpcChannel:
     """Makes calls over a connection."""
 
@@ -122,6 +126,16 @@ class GrpcChannel:
         self.connection = connection
         self._waiting = 0
         """So many wait for the answer to a call."""
+        self._strays: dict[asyncio.Future[bytes], asyncio.Future[None]] = {}
+        """Calls that go on though nobody waits for their answers."""
+
+    async def settled(self) -> None:
+        """Wait until calls that go on without a caller are answered: what is read then has them."""
+        if self._strays:
+            strays = dict(self._strays)
+            await asyncio.wait(strays.values(), timeout=PATIENCE)
+            for answer in strays:
+                self._strays.pop(answer, None)
 
     async def unary(self, block: bytes, *messages: bytes, goes_on: bool = False) -> list[bytes]:
         """Ask for one message by each and give those that are the answers; all are sent at once.
@@ -147,7 +161,12 @@ class GrpcChannel:
             finally:
                 self._waiting -= 1
         finally:
-            if not goes_on:
+            if goes_on:
+                loop = asyncio.get_running_loop()
+                for answer, stream in zip(answers, streams, strict=True):
+                    if answer.cancelled() and self.connection.goes_on(stream):
+                        self._strays[answer] = loop.create_future()
+            else:
                 for stream in streams:
                     # Of one that has ended there is nothing to cancel.
                     self.connection.cancel(stream)
@@ -160,6 +179,9 @@ class GrpcChannel:
 
         def ended(error: CallEnd) -> None:
             if answer.done():
+                stray = self._strays.pop(answer, None)
+                if stray is not None and not stray.done():
+                    stray.set_result(None)
                 return
             if error is not None:
                 answer.set_exception(error)

@@ -83,6 +83,10 @@ class Http2Connection(asyncio.Protocol):
         if stream.id in self._streams:
             self._sender.push(stream)
 
+    def goes_on(self, stream: Http2Stream) -> bool:
+        """Say whether a request has not ended yet."""
+        return stream.ready is not None or stream.id in self._streams
+
     def flush(self) -> None:
         """Send what is to be sent now, not with what else comes in this turn of the loop."""
         self._sender.flush()

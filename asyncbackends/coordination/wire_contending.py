@@ -50,11 +50,13 @@ class Entries:
 
     async def run(self) -> None:
         """Hold the tasks, until this is cancelled; one of anyio's takes three times as long to start."""
-        try:
-            async with asyncio.TaskGroup() as self._group:
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            try:
                 await anyio.sleep_forever()
-        finally:
-            self._group = None
+            finally:
+                # One that is ending takes no more.
+                self._group = None
 
     async def make(self, path: str, value: bytes) -> tuple[NodeStat, bool]:
         """Make an entry for a contender on ``path``; give its stat, and whether it is surely first.
@@ -70,6 +72,9 @@ class Entries:
             await attempt.settled.wait()
         except BaseException:
             attempt.disowned = True
+            if attempt.over.is_set() and attempt.stat is not None:
+                # It was made in the very turn in which this was cancelled.
+                self._begin_to_take_back(attempt, attempt.stat)
             with anyio.CancelScope(shield=True), anyio.move_on_after(CLEAN_UP):
                 await attempt.over.wait()
             raise
@@ -81,15 +86,23 @@ class Entries:
     async def _run(self, attempt: "_Attempt", path: str, value: bytes, end: float) -> None:
         try:
             await self._try(attempt, path, value, end)
-            attempt.settled.set()
-            # Whoever was cancelled after it had settled says so in its next turn.
-            await asyncio.sleep(0)
             if attempt.disowned and attempt.stat is not None:
                 await self.remove(attempt.stat)
         finally:
             if attempt.stat is None and attempt.error is None:
                 attempt.error = BackendClosedError("the coordination service was closed meanwhile")
             attempt.settled.set()
+            attempt.over.set()
+
+    def _begin_to_take_back(self, attempt: "_Attempt", stat: NodeStat) -> None:
+        if self._group is not None:
+            attempt.over.clear()
+            self._group.create_task(self._take_back(attempt, stat))
+
+    async def _take_back(self, attempt: "_Attempt", stat: NodeStat) -> None:
+        try:
+            await self.remove(stat)
+        finally:
             attempt.over.set()
 
     async def _try(self, attempt: "_Attempt", path: str, value: bytes, end: float) -> None:

@@ -126,6 +126,6 @@ class EtcdCluster(_Ensemble[Etcd]):
             except (CommandFailedError, OSError, ValueError, TimeoutError):
                 continue
             status = told[0]["Status"]
-            if status["leader"] and status["leader"] == status["header"]["member_id"]:
+            if status.get("leader") == status["header"]["member_id"]:
                 return name
         return None
