@@ -8,7 +8,6 @@ from asyncbackends.clock import Clock
 from asyncbackends.coordination.paths import ROOT
 from asyncbackends.coordination.transaction import Create, NodeOperation
 from asyncbackends.coordination.wire import (
-    ArrivingLink,
     CoordinationLink,
     SessionUnknownError,
     WatchSink,
@@ -147,4 +146,3 @@ class EtcdLink:
 
 
 _: type[CoordinationLink] = EtcdLink
-_arriving: type[ArrivingLink] = EtcdLink

@@ -92,7 +92,7 @@ class Applying:
             raise RefusedError(0, error) from error
 
     async def arrive(self, entry: Create) -> tuple[NodeStat, bool]:
-        """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
+        """See :class:`asyncbackends.coordination.wire.CoordinationLink`."""
         path, own = entry.path, name(entry.path)
         parts = arrived(self._names.znode(path), entry.value, self._acl)
         made, listing = self._connection.begin(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from asyncbackends.coordination.transaction import Create, NodeOperation
-from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, Feed, WatchSink
+from asyncbackends.coordination.wire import CoordinationLink, Feed, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import NodeStat, WatchScope
@@ -142,4 +142,3 @@ class ZooKeeperLink:
 
 
 _: type[CoordinationLink] = ZooKeeperLink
-_arriving: type[ArrivingLink] = ZooKeeperLink

@@ -10,7 +10,7 @@ else on the link suffers. The core bounds every call by a deadline; arguments ar
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import msgspec
 
@@ -22,7 +22,6 @@ from asyncbackends.protocols.guarantees import Guarantee, Limits
 from asyncbackends.protocols.nodes import Node, NodeEvent, NodeStat, WatchScope
 
 __all__ = (
-    "ArrivingLink",
     "CoordinationLink",
     "Feed",
     "Followed",
@@ -156,6 +155,18 @@ class CoordinationLink(Protocol):
         """
         ...
 
+    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
+        """Apply the create of a contender's entry, and look around: in one round trip, at best.
+
+        Give its stat, and True if no other child with the name of an entry was made before it.
+        What was read for that was read at the same moment as it was made, or later. False where
+        that is not so, or not known.
+
+        :raises RefusedError: it was refused.
+        :raises SessionUnknownError: nothing was applied.
+        """
+        ...
+
     # Watching and the rest.
 
     def feed(self, path: str, scope: WatchScope, sink: WatchSink) -> Feed:
@@ -168,26 +179,6 @@ class CoordinationLink(Protocol):
 
     async def close(self) -> None:
         """End the connection; sessions are left as they are."""
-        ...
-
-
-@runtime_checkable
-class ArrivingLink(Protocol):
-    """What a link may have, too: it makes a contender's entry and looks around, in one round trip.
-
-    Without it an entry is made by ``apply``, and a lock's second question is a second round trip.
-    """
-
-    async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
-        """Apply the create of an entry, and give its stat.
-
-        True: it is there, and no other child with the name of an entry was made before it. What
-        was read for that was read at the same moment as it was made, or later. False where that
-        is not so, or not known.
-
-        :raises RefusedError: it was refused.
-        :raises SessionUnknownError: nothing was applied.
-        """
         ...
 
 

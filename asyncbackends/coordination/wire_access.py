@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeGuard, TypeVar
+from typing import Final, TypeVar
 
 from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import Create, NodeOperation
-from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, SessionUnknownError
+from asyncbackends.coordination.wire import CoordinationLink, SessionUnknownError
 from asyncbackends.errors import (
     BackendClosedError,
     BackendError,
@@ -17,7 +17,6 @@ from asyncbackends.errors import (
 )
 from asyncbackends.linking import Links
 from asyncbackends.mapping import DriverErrors
-from asyncbackends.narrowing import is_of_kind
 from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeStat
 
@@ -110,14 +109,19 @@ class Access:
 
         :raises BackendError: as ``write`` does.
         """
-        return await self._write(lambda link, owner: _arrived(link, entry, owner), end)
+
+        def arriving(link: CoordinationLink, owner: str | None) -> Awaitable[tuple[NodeStat, bool]]:
+            assert owner is not None  # noqa: S101  # an entry is ephemeral
+            return link.arrive(entry, owner)
+
+        return await self._write(arriving, end, ephemeral=True)
 
     async def _write(
         self,
         send: Callable[[CoordinationLink, str | None], Awaitable[ResultT]],
         end: float | None,
         *,
-        ephemeral: bool = True,
+        ephemeral: bool,
     ) -> tuple[ResultT, LiveSession | None]:
         end = self.end() if end is None else end
         sent = False
@@ -170,20 +174,6 @@ class Access:
     def _no_answer(self, *, maybe_applied: bool) -> OperationTimeoutError:
         message = f"the coordination service did not answer within {self._timeout:g} s"
         return OperationTimeoutError(message, maybe_applied=maybe_applied)
-
-
-async def _arrived(
-    link: CoordinationLink, entry: Create, owner: str | None
-) -> tuple[NodeStat, bool]:
-    if owner is not None and _can_arrive(link):
-        return await link.arrive(entry, owner)
-    (stat,) = await link.apply([entry], owner)
-    assert stat is not None  # noqa: S101  # see CoordinationLink.apply
-    return stat, False
-
-
-def _can_arrive(link: CoordinationLink) -> TypeGuard[ArrivingLink]:
-    return is_of_kind(type(link), ArrivingLink)
 
 
 async def _pause() -> None:

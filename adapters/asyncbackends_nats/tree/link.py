@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from asyncbackends.clock import Clock
 from asyncbackends.coordination.paths import ROOT, name
 from asyncbackends.coordination.transaction import Create, NodeOperation
-from asyncbackends.coordination.wire import ArrivingLink, CoordinationLink, LinkEvents, WatchSink
+from asyncbackends.coordination.wire import CoordinationLink, LinkEvents, WatchSink
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import Node, NodeStat, WatchScope
@@ -222,7 +222,7 @@ class NatsTreeLink:
         return await self._used(self._writing.apply(operations, session_id))
 
     async def arrive(self, entry: Create, session_id: str) -> tuple[NodeStat, bool]:
-        """See :class:`asyncbackends.coordination.wire.ArrivingLink`."""
+        """See :class:`asyncbackends.coordination.wire.CoordinationLink`."""
         return await self._used(self._contests.arrive(entry, session_id))
 
     # Watching and the rest.
@@ -259,4 +259,3 @@ class NatsTreeLink:
 
 
 _: type[CoordinationLink] = NatsTreeLink
-_arriving: type[ArrivingLink] = NatsTreeLink
