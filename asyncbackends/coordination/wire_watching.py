@@ -128,14 +128,13 @@ class WireWatch:
 
     async def _begun(self, link: CoordinationLink) -> bool:
         """Say whether it is followed now; False: the link is lost."""
-        stretch = _Stretch(self)
+        stretch, gap = _Stretch(self), None
         try:
             try:
                 await stretch.follow(link, self._since, present=self._initial)
             except CompactedError:
                 stretch.close()
-                stretch = _Stretch(self)
-                self._gap = Gap("compacted", self._since)
+                stretch, gap = _Stretch(self), Gap("compacted", self._since)
                 await stretch.follow(link, None, present=True)
         except ConnectionLostError:
             stretch.close()
@@ -143,10 +142,14 @@ class WireWatch:
         except BaseException:
             stretch.close()
             raise
-        if self._gap is None:
+        if self.owner.links.link is not link:
+            # It was lost while the answer was on its way through the loop, and told nothing of it.
+            stretch.close()
+            return False
+        if gap is None:
             self._stretch = stretch
         else:
-            self._next = stretch
+            self._gap, self._next = gap, stretch
         if stretch.spoiled is not None:
             self.broken(stretch, *stretch.spoiled)
         return True

@@ -32,7 +32,7 @@ from asyncbackends_memory.tree.editing import Edit
 from asyncbackends_memory.tree.faults import CoordinationFaults
 from asyncbackends_memory.tree.store import TreeStore
 
-__all__ = ("TreeServer", "engine", "server_of")
+__all__ = ("TreeFeed", "TreeLink", "TreeServer", "engine", "server_of")
 
 ResultT = TypeVar("ResultT")
 
@@ -201,11 +201,11 @@ class TreeFeed:
     def __init__(self, link: TreeLink, path: str, scope: WatchScope, sink: WatchSink) -> None:
         self.path = path
         self.scope: WatchScope = scope
-        self._link = link
+        self.link = link
         self._sink = sink
 
     async def begin(self, since: int | None, *, present: bool) -> Followed:
-        tree = self._link.server.tree
+        tree = self.link.server.tree
 
         def call() -> Followed:
             if since is not None and since > tree.revision:
@@ -221,14 +221,14 @@ class TreeFeed:
             return Followed(tree.revision if since is None else since, nodes)
 
         try:
-            return await self._link.call(call)
+            return await self.link.call(call)
         except BaseException:
             self.close()
             raise
 
     def offer(self, event: NodeEvent) -> None:
-        server = self._link.server
-        if self._link.over.is_set():
+        server = self.link.server
+        if self.link.over.is_set():
             return
         if server.events_to_lose > 0:
             server.events_to_lose -= 1
@@ -240,7 +240,7 @@ class TreeFeed:
         self._sink.broken()
 
     def close(self) -> None:
-        self._link.server.tree.remove_watcher(self)
+        self.link.server.tree.remove_watcher(self)
 
 
 class TreeWire:
