@@ -88,8 +88,8 @@ class Access:
 
     async def write(
         self, operations: Sequence[NodeOperation], end: float | None = None
-    ) -> tuple[list[NodeStat | None], LiveSession | None]:
-        """Apply operations once; give their stats, and the session that ephemeral nodes go with.
+    ) -> list[NodeStat | None]:
+        """Apply operations once; give their stats.
 
         What surely did not reach the service is sent again, all else ends with ``maybe_applied``.
 
@@ -98,31 +98,39 @@ class Access:
         :raises OperationTimeoutError: there was no answer in time.
         """
         ephemeral = any(isinstance(one, Create) and one.ephemeral for one in operations)
-        return await self._write(
-            lambda link, owner: link.apply(operations, owner), end, ephemeral=ephemeral
-        )
+
+        def applying(
+            link: CoordinationLink, session: LiveSession | None
+        ) -> Awaitable[list[NodeStat | None]]:
+            return link.apply(operations, None if session is None else session.id)
+
+        return await self._write(applying, end, ephemeral=ephemeral)
 
     async def arrive(
-        self, entry: Create, end: float
-    ) -> tuple[tuple[NodeStat, bool], LiveSession | None]:
-        """Make a contender's entry; give its stat, whether it is surely first, and its session.
+        self, entry: Create, end: float, sent_with: Callable[[LiveSession], None]
+    ) -> tuple[NodeStat, bool]:
+        """Make a contender's entry; give its stat, and whether it is surely first.
 
+        :param sent_with: hears before each try which session the entry goes with.
         :raises BackendError: as ``write`` does.
         """
 
-        def arriving(link: CoordinationLink, owner: str | None) -> Awaitable[tuple[NodeStat, bool]]:
-            assert owner is not None  # noqa: S101  # an entry is ephemeral
-            return link.arrive(entry, owner)
+        def arriving(
+            link: CoordinationLink, session: LiveSession | None
+        ) -> Awaitable[tuple[NodeStat, bool]]:
+            assert session is not None  # noqa: S101  # an entry is ephemeral
+            sent_with(session)
+            return link.arrive(entry, session.id)
 
         return await self._write(arriving, end, ephemeral=True)
 
     async def _write(
         self,
-        send: Callable[[CoordinationLink, str | None], Awaitable[ResultT]],
+        send: Callable[[CoordinationLink, LiveSession | None], Awaitable[ResultT]],
         end: float | None,
         *,
         ephemeral: bool,
-    ) -> tuple[ResultT, LiveSession | None]:
+    ) -> ResultT:
         end = self.end() if end is None else end
         sent = False
         trouble: ConnectionLostError | None = None
@@ -136,8 +144,7 @@ class Access:
                     sent = True
                     try:
                         with self._errors:
-                            owner = None if session is None else session.id
-                            return await send(link, owner), session
+                            return await send(link, session)
                     except ConnectionLostError as error:
                         if error.maybe_applied:
                             raise

@@ -132,8 +132,8 @@ class WireClient(Generic[OptionsT]):
             interval,
         )
         self.access = Access(self.links, keeper, self.errors, options.operation_timeout, self.check)
-        self.entries = Entries(self.access, keeper, self.start)
         self.withdrawals = Withdrawals(self.access, keeper, self.start)
+        self.entries = Entries(self.access, self.withdrawals)
         with self.seam("connect"):
             self.states.set(ConnectionState.CONNECTING)
             end = asyncio.get_running_loop().time() + options.connect_timeout

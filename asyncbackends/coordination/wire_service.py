@@ -154,7 +154,7 @@ class WireCoordination(Generic[OptionsT]):
     async def _apply_one(self, operation: NodeOperation) -> NodeStat | None:
         self._client.check()
         try:
-            (stat,), _ = await self._client.access.write([operation])
+            (stat,) = await self._client.access.write([operation])
         except RefusedError as refused:
             raise refused.error from refused.__cause__
         return stat
@@ -171,11 +171,10 @@ class WireCoordination(Generic[OptionsT]):
             if not operations:
                 return []
             try:
-                stats, _ = await self._client.access.write(operations)
+                return await self._client.access.write(operations)
             except RefusedError as refused:
                 error = refused.error
                 raise refusals.refused_in_transaction(refused.index, error) from error
-            return stats
 
     # Watching.
 

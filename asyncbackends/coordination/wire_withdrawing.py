@@ -1,12 +1,12 @@
 """Takes contenders' entries away over a wire: none stays that somebody has given up."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
 from asyncbackends.coordination.keeping import SessionKeeper
-from asyncbackends.coordination.transaction import Delete, Guard
+from asyncbackends.coordination.transaction import Delete, Guard, NodeOperation
 from asyncbackends.coordination.wire import RefusedError
 from asyncbackends.coordination.wire_access import Access
 from asyncbackends.errors import BackendError
@@ -17,11 +17,17 @@ __all__ = ("Withdrawals",)
 
 AGAIN: Final = 0.1
 """Seconds before what could not be withdrawn is tried again."""
+LOOKS: Final = (0.0, 0.5, 2.0, 8.0)
+"""Seconds before each look for an entry whose request may still be on its way."""
 MOST: Final = 1000
 
 
 class Withdrawals:
-    """Withdraws entries, also when whoever asked for it has no more patience."""
+    """Withdraws entries, also when whoever made them has no more patience, or never knew of them.
+
+    It goes on for as long as their session lives, which ends them, too. An outage that the session
+    outlives costs nobody else anything.
+    """
 
     def __init__(
         self,
@@ -41,46 +47,71 @@ class Withdrawals:
     async def withdraw(self, ticket: Ticket) -> None:
         """Take an entry away; one that is gone is no error.
 
-        What could not be done goes on behind the caller's back for as long as the session lives:
-        else a place that somebody gave up blocks all behind it, and nobody knows of it.
+        What could not be done goes on behind the caller's back: else a place that somebody gave up
+        blocks all behind it, and nobody knows of it.
 
         :raises BackendError: it is not done yet.
         """
+        operations = (Guard(ticket), Delete(ticket.path))
         try:
-            await self._once(ticket)
+            await self._once(operations)
         except BaseException:
-            self._go_on(ticket)
+            again = partial(self._until_gone, operations, ticket.session_id, AGAIN)
+            self._go_on(ticket.path, ticket.session_id, again)
             raise
 
-    async def _once(self, ticket: Ticket) -> None:
+    async def take_back(self, entry: str, session_id: str) -> None:
+        """Take an entry away that nobody has a ticket for."""
+        await self._until_gone((Delete(entry),), session_id)
+
+    def look_for(self, entry: str, session_id: str) -> None:
+        """See that a request to make an entry, of which nobody knows, leaves nothing behind."""
+        self._go_on(entry, session_id, partial(self._look_for, entry, session_id))
+
+    async def _look_for(self, entry: str, session_id: str) -> None:
+        for seconds in LOOKS:
+            await self._until_gone((Delete(entry),), session_id, seconds)
+
+    def _go_on(
+        self, entry: str, session_id: str, work: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        if entry in self._going or not self._lives(session_id):
+            return
+        if len(self._going) >= MOST:
+            self._keeper.abandon(session_id)
+        elif self._start(partial(self._going_on, entry, work)):
+            self._going.add(entry)
+
+    async def _going_on(self, entry: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await self._access.write([Guard(ticket), Delete(ticket.path)])
+            await work()
+        finally:
+            self._going.discard(entry)
+
+    async def _until_gone(
+        self, operations: Sequence[NodeOperation], session_id: str, pause: float = 0.0
+    ) -> None:
+        """Take an entry away after a pause, and again until it is gone, or its session is over."""
+        while True:
+            await asyncio.sleep(pause)
+            if not self._lives(session_id):
+                return
+            try:
+                await self._once(operations)
+            except BackendError as error:
+                if not error.retryable:
+                    # Whatever is in the way, the entry goes with its session.
+                    self._keeper.abandon(session_id)
+                pause = AGAIN
+            else:
+                return
+
+    async def _once(self, operations: Sequence[NodeOperation]) -> None:
+        try:
+            await self._access.write(operations)
         except RefusedError:
             return  # it is gone already
 
-    def _go_on(self, ticket: Ticket) -> None:
-        if ticket.path in self._going or not self._is_ours(ticket):
-            return
-        if len(self._going) >= MOST:
-            self._keeper.abandon(ticket.session_id)
-        elif self._start(partial(self._until_gone, ticket)):
-            self._going.add(ticket.path)
-
-    async def _until_gone(self, ticket: Ticket) -> None:
-        try:
-            while self._is_ours(ticket):
-                await asyncio.sleep(AGAIN)
-                try:
-                    await self._once(ticket)
-                except BackendError as error:
-                    if not error.retryable:
-                        # Whatever is in the way, the entry goes with its session.
-                        self._keeper.abandon(ticket.session_id)
-                else:
-                    return
-        finally:
-            self._going.discard(ticket.path)
-
-    def _is_ours(self, ticket: Ticket) -> bool:
+    def _lives(self, session_id: str) -> bool:
         session = self._keeper.session
-        return session.id == ticket.session_id and session.state is not SessionState.LOST
+        return session.id == session_id and session.state is not SessionState.LOST

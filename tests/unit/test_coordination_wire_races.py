@@ -7,9 +7,13 @@ from uuid import uuid4
 import pytest
 
 from asyncbackends import open_coordination
+from asyncbackends.coordination.transaction import Create
 from asyncbackends.coordination.wire import Followed
+from asyncbackends.errors import ConnectionLostError
+from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeEvent
-from tests.unit.tree_wire import TreeFeed
+from asyncbackends.testing.harness import AsyncioHarness
+from tests.unit.tree_wire import TreeFeed, TreeLink, server_of
 
 
 @pytest.fixture
@@ -45,3 +49,115 @@ async def test_watch_goes_on_whose_link_is_lost_right_after_it_began(
                 event = await anext(events)
                 if isinstance(event, NodeEvent):
                     found.append(event.value)
+
+
+async def test_contender_that_gives_up_in_an_outage_costs_no_session(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its request may have been applied; whatever else stands on the session is still held."""
+    server = server_of(settings["endpoints"])
+    soon: dict[str, Any] = {"operation_timeout": 0.2, "session_ttl": 5}
+    async with open_coordination(**settings, **soon) as one, open_coordination(**settings) as two:
+        session = one.session
+        held = await one.contend("/held")
+        apply = TreeLink.apply
+
+        async def apply_and_go_down(link: TreeLink, *arguments: Any) -> Any:
+            monkeypatch.setattr(TreeLink, "apply", apply)
+            stats = await apply(link, *arguments)
+            server.drop_connection()
+            raise ConnectionLostError("it was cut", maybe_applied=True) if stats else AssertionError
+
+        monkeypatch.setattr(TreeLink, "apply", apply_and_go_down)
+        with pytest.raises(ConnectionLostError) as failed:
+            await one.contend("/line")
+        assert not failed.value.maybe_applied
+        assert server.tree.children["/line"], "it was made, and nobody could find out"
+        server.restore_connection()
+
+        async def nobody() -> bool:
+            return not await two.contenders("/line")
+
+        assert await AsyncioHarness(3).eventually(nobody)
+        await one.create_node("/renewed", ephemeral=True)
+        assert one.session is session
+        assert session.state is SessionState.CONNECTED
+        assert await two.contenders("/held") == [held]
+
+
+async def test_late_doubt_about_a_contender_does_not_cost_the_next_session(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is over, and another one is there, before anybody gives its request up."""
+    server = server_of(settings["endpoints"])
+    async with open_coordination(**settings, operation_timeout=0.8) as one:
+        first = one.session
+        arrive = TreeLink.arrive
+
+        async def silent(link: TreeLink, *arguments: Any) -> Any:
+            monkeypatch.setattr(TreeLink, "arrive", arrive)
+            server.expire_session(first.id)
+            await asyncio.sleep(60)
+
+        monkeypatch.setattr(TreeLink, "arrive", silent)
+        contending = asyncio.create_task(one.contend("/line"))
+        async with asyncio.timeout(5):
+            while one.session is first:
+                await one.create_node(f"/wake/{uuid4().hex}", ephemeral=True)
+            second = one.session
+            assert not contending.done()
+            await asyncio.wait({contending})
+        assert isinstance(contending.exception(), ConnectionLostError)
+        await asyncio.sleep(0.1)
+        assert one.session is second
+        assert second.state is SessionState.CONNECTED
+
+
+async def test_contender_that_is_cancelled_before_anything_was_sent_waits_for_nothing(
+    settings: dict[str, Any],
+) -> None:
+    server = server_of(settings["endpoints"])
+    async with open_coordination(**settings) as one:
+        server.drop_connection()
+        contending = asyncio.create_task(one.contend("/line"))
+        await asyncio.sleep(0.05)
+        began = asyncio.get_running_loop().time()
+        contending.cancel()
+        await asyncio.wait({contending})
+        assert contending.cancelled()
+        assert asyncio.get_running_loop().time() - began < 0.3
+        server.restore_connection()
+        await one.create_node("/there", ephemeral=True)
+        assert await one.contenders("/line") == []
+
+
+async def test_entry_that_cannot_be_taken_back_for_now_is_asked_for_with_pauses(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server without a leader refuses each call at once, in doubt, and its link stays up."""
+    server = server_of(settings["endpoints"])
+    async with open_coordination(**settings) as one:
+        asked: list[None] = []
+        apply = TreeLink.apply
+
+        async def without_leader(link: TreeLink, operations: Any, session_id: Any) -> Any:
+            if isinstance(operations[0], Create):
+                stats = await apply(link, operations, session_id)
+                contending.cancel()
+                return stats
+            asked.append(None)
+            await asyncio.sleep(0)
+            raise ConnectionLostError("there is no leader", maybe_applied=True)
+
+        monkeypatch.setattr(TreeLink, "apply", without_leader)
+        contending = asyncio.create_task(one.contend("/line"))
+        await asyncio.wait({contending})
+        assert contending.cancelled()
+        assert server.tree.children["/line"]
+        assert 3 <= len(asked) <= 30, "for the second that it waits for its entry to be gone"
+        monkeypatch.setattr(TreeLink, "apply", apply)
+
+        async def nobody() -> bool:
+            return not await one.contenders("/line")
+
+        assert await AsyncioHarness(3).eventually(nobody)
