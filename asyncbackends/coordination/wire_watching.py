@@ -250,20 +250,24 @@ class WireWatch:
 
     async def _follow_again(self, stretch: "_Stretch", link: CoordinationLink) -> None:
         links = self.owner.links
+        refused: BackendError | None = None
         try:
             async with asyncio.timeout(self.owner.timeout):
                 while links.link is link and self._next is stretch and not stretch.begun:
                     try:
                         await stretch.follow(link, None, present=True)
-                    except ConnectionLostError:
+                    except BackendError as error:
+                        refused = None if isinstance(error, ConnectionLostError) else error
+                        if not error.retryable:
+                            break
                         await asyncio.sleep(PAUSE)
-        except BackendError as error:
-            if self._next is stretch:
-                self._fail(error)
         except TimeoutError as error:
-            lost = ConnectionLostError("a watch was not begun again in time")
-            lost.__cause__ = error
-            links.give_up(link, lost)
+            if refused is None:
+                lost = ConnectionLostError("a watch was not begun again in time")
+                lost.__cause__ = error
+                links.give_up(link, lost)
+        if refused is not None and self._next is stretch and not stretch.begun:
+            self._fail(refused)
         if self._next is not stretch:
             stretch.close()
         elif not stretch.begun:
@@ -291,9 +295,16 @@ class _Stretch:
 
     async def follow(self, link: CoordinationLink, since: int | None, *, present: bool) -> None:
         owner = self._watch.owner
-        self._feed = link.feed(self._watch.path, self._watch.scope, self)
-        with owner.errors:
-            followed = await self._feed.begin(since, present=present)
+        self._feed = feed = link.feed(self._watch.path, self._watch.scope, self)
+        try:
+            with owner.errors:
+                followed = await feed.begin(since, present=present)
+        except BaseException:
+            # It may be tried again, with another one.
+            if self._feed is feed:
+                self._feed = None
+                feed.close()
+            raise
         self.begun = True
         self.last = max(self.last or 0, followed.revision)
         if followed.nodes is not None:

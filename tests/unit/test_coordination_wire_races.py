@@ -9,9 +9,11 @@ import pytest
 from asyncbackends import open_coordination
 from asyncbackends.coordination.transaction import Create
 from asyncbackends.coordination.wire import Followed
-from asyncbackends.errors import ConnectionLostError
+from asyncbackends.errors import ConnectionFailedError, ConnectionLostError
+from asyncbackends.protocols.backend import ConnectionState
 from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeEvent
+from asyncbackends.protocols.values import Gap
 from asyncbackends.testing.harness import AsyncioHarness
 from tests.unit.tree_wire import TreeFeed, TreeLink, server_of
 
@@ -161,3 +163,42 @@ async def test_entry_that_cannot_be_taken_back_for_now_is_asked_for_with_pauses(
             return not await one.contenders("/line")
 
         assert await AsyncioHarness(3).eventually(nobody)
+
+
+@pytest.mark.parametrize("times", [2, 1000])
+async def test_watch_waits_out_what_passes_when_it_is_begun_again(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """A server that has just started refuses some calls; its link is none the worse for it."""
+    server = server_of(settings["endpoints"])
+    async with open_coordination(**settings, operation_timeout=0.5) as one, asyncio.timeout(5):
+        await one.create_node("/here", b"1")
+        async with one.watch("/here") as events:
+            begin, close = TreeFeed.begin, TreeFeed.close
+            refused, closed = list[TreeFeed](), list[TreeFeed]()
+
+            def close_and_tell(feed: TreeFeed) -> None:
+                closed.append(feed)
+                close(feed)
+
+            monkeypatch.setattr(TreeFeed, "close", close_and_tell)
+
+            async def starting(feed: TreeFeed, since: int | None, *, present: bool) -> Followed:
+                if len(refused) < times:
+                    refused.append(feed)
+                    raise ConnectionFailedError("JetStream is not there yet")
+                return await begin(feed, since, present=present)
+
+            monkeypatch.setattr(TreeFeed, "begin", starting)
+            server.cut()
+            if times > 2:
+                with pytest.raises(ConnectionFailedError):
+                    await anext(events)
+                assert one.state is ConnectionState.CONNECTED
+                assert 3 < len(refused) < 15
+                assert set(refused) <= set(closed)
+            else:
+                assert isinstance(await anext(events), Gap)
+                event = await anext(events)
+                assert isinstance(event, NodeEvent)
+                assert event.value == b"1"
