@@ -66,6 +66,7 @@ class Code(enum.IntEnum):
     UNIMPLEMENTED = exc.Unimplemented.error_code
     TIMEOUT = exc.OperationTimeout.error_code
     BAD_ARGUMENTS = exc.BadArguments.error_code
+    UNKNOWN_SESSION = -12
     NO_NODE = exc.NoNode.error_code
     NO_AUTH = exc.NoAuth.error_code
     BAD_VERSION = exc.BadVersion.error_code
@@ -83,9 +84,9 @@ class Code(enum.IntEnum):
 
 
 ENDS: Final[frozenset[int]] = frozenset(
-    {Code.SESSION_EXPIRED, Code.SESSION_MOVED, Code.AUTH_FAILED}
+    {Code.SESSION_EXPIRED, Code.UNKNOWN_SESSION, Code.SESSION_MOVED, Code.AUTH_FAILED}
 )
-"""After these the server ends the connection."""
+"""After these the server ends the connection, or answers nothing more on it."""
 FOR_NOW: Final = frozenset(
     {Code.CONNECTION_LOSS, Code.TIMEOUT, Code.THROTTLED, Code.READ_ONLY, *ENDS}
 )

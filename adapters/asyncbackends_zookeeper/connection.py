@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 
     async def greet(self, request: bytes) -> bytes:
         """Send the first request; give the first reply."""
-        self._check()
+        self.check()
         # Not before: nobody would retrieve what it fails with.
         greeting: asyncio.Future[bytes] = self._loop.create_future()
         self._greeting = greeting
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
 
     async def log_in(self, body: bytes) -> int:
         """Say who this is; give the code of the reply."""
-        self._check()
+        self.check()
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._logins.append(future)
         self.transport.write(REQUEST.pack(8 + len(body), AUTH_XID, Op.AUTH) + body)
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
 
     async def ping(self) -> None:
         """Renew the session; the reply is that of this very ping or of a later one."""
-        self._check()
+        self.check()
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._pings.append(future)
         self._send(PING)
@@ -102,10 +102,10 @@ class Connection(asyncio.Protocol):
         :param synced: the server first catches up with the leader, for this znode.
         :raises ConnectionLostError: there is none; a write may have been applied.
         """
-        self._check()
+        self.check()
         if not self._room.is_set():
             await self._room.wait()
-            self._check()
+            self.check()
         future: asyncio.Future[Reply] = self._loop.create_future()
         frame = self._frame(op, body, synced)
         if op in WRITES:
@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
 
         :raises ConnectionLostError: it is over, and nothing was sent.
         """
-        self._check()
+        self.check()
         self._see_the_end()
         frames: list[bytes] = []
         futures: list[asyncio.Future[Reply]] = []
@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
 
         :raises ConnectionLostError: it is over.
         """
-        self._check()
+        self.check()
         frame = self._frame(op, body, synced)
         self._answered[self._xid] = answered
         self._send(frame)
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         """As :meth:`ask`, for reads, with the reply's place."""
         if not self._room.is_set():
             await self._room.wait()
-        self._check()
+        self.check()
         future: asyncio.Future[Reply] = self._loop.create_future()
         frame = self._frame(op, body, synced)
         self._reads[self._xid] = future
@@ -159,7 +159,8 @@ class Connection(asyncio.Protocol):
         code, reply = await future
         return code, reply, places[0]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ConnectionLostError if it is over."""
         if self.error is not None:
             raise ConnectionLostError(str(self.error)) from self.error
 
@@ -169,7 +170,7 @@ class Connection(asyncio.Protocol):
             return
         if self._socket.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 1) != ESTABLISHED:
             self.lose(ConnectionLostError("the link to the server was lost: it ended it"))
-            self._check()
+            self.check()
 
     def _frame(self, op: Op, body: bytes, synced: str | None) -> bytes:
         """Make a frame with the next xid."""

@@ -108,7 +108,7 @@ class ZooKeeperLink:
         if session_id != self._session.id or self._session.over:
             return
         code, _ = await self._connection.ask(Op.CLOSE, b"")
-        if code not in {Code.OK, Code.SESSION_EXPIRED}:
+        if code not in {Code.OK, Code.SESSION_EXPIRED, Code.UNKNOWN_SESSION}:
             raise ours(code, "ending a session")
         self._session.over = True
 

@@ -64,6 +64,8 @@ class ZooKeeperWire:
         try:
             await log_in(connection, options)
             alone = await is_alone(connection)
+            # The server may have told by that answer that the session is over.
+            connection.check()
         except BaseException as error:
             await connection.close()
             failure = dial_failure(error, endpoint) if isinstance(error, Exception) else None

@@ -181,17 +181,26 @@ class Seen:
 
 @asynccontextmanager
 async def beside(*work: Coroutine[Any, Any, object]) -> AsyncGenerator[None]:
-    """Do something meanwhile that has no end of its own; what it fails with is raised at the end."""
+    """Do something meanwhile that has no end of its own; what it fails with is raised at the end.
+
+    Where the body fails, too, both are: the one is often why the other happened.
+    """
     tasks = [asyncio.create_task(one) for one in work]
+    failures: list[Exception] = []
     try:
         yield
+    except Exception as error:  # noqa: BLE001  # it is raised again, with what failed beside it
+        failures.append(error)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+    ends = [task.exception() for task in tasks if not task.cancelled()]
+    failures += [end for end in ends if isinstance(end, Exception)]
+    if len(failures) > 1:
+        raise ExceptionGroup("the scenario failed, or what ran beside it", failures)
+    if failures:
+        raise failures[0]
 
 
 CoordinationScenario: TypeAlias = Callable[[CoordinationTrial], Coroutine[Any, Any, str]]
