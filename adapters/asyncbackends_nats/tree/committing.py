@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from asyncbackends_nats.driver_errors import (
     TEMPORARY,
     JetStreamError,
 )
-from asyncbackends_nats.tree.asking import Answer, Asking
+from asyncbackends_nats.tree.asking import Answer, Asking, again
 from asyncbackends_nats.tree.units import Frames, Message, frames
 
 __all__ = ("Committing", "OvertakenError", "pause")
@@ -89,6 +89,17 @@ class Committing:
         async with self._turns:
             return await self._store_batch(unit, conditions, messages)
 
+    async def insist(self, message: Message) -> int:
+        """Store a message that does no harm whenever it is stored, however often it is sent.
+
+        :raises OvertakenError: its condition does not hold.
+        :raises ConnectionLostError: there is no stream for now.
+        """
+        unit = self.framed({}, [message])
+        return await self._acknowledged(
+            again(lambda: self._asking.ask(unit.subject, unit.body, unit.headers))
+        )
+
     async def _store_batch(
         self, unit: Frames, conditions: Mapping[str, int], messages: Sequence[Message]
     ) -> tuple[Frames, int]:
@@ -103,9 +114,14 @@ class Committing:
 
     async def _store(self, unit: Frames) -> int:
         """Store one; 0: the server has too many batches at once."""
+        return await self._acknowledged(
+            self._asking.commit(unit.before, unit.subject, unit.body, unit.headers)
+        )
+
+    async def _acknowledged(self, answer: Awaitable[Answer]) -> int:
+        """Give the sequence that an answer tells; 0: the server has too many batches at once."""
         try:
-            answer = await self._asking.commit(unit.before, unit.subject, unit.body, unit.headers)
-            return self._sequence(answer)
+            return self._sequence(await answer)
         except JetStreamError as error:
             if error.err_code in OTHER_SEQUENCE:
                 raise OvertakenError from error
