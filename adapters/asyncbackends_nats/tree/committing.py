@@ -16,7 +16,7 @@ from asyncbackends_nats.driver_errors import (
     JetStreamError,
 )
 from asyncbackends_nats.tree.asking import Answer, Asking, again
-from asyncbackends_nats.tree.units import Frames, Message, frames
+from asyncbackends_nats.tree.units import BRIEFLY, Frames, Message, frames
 
 __all__ = ("Committing", "OvertakenError", "pause")
 
@@ -32,6 +32,7 @@ HEADERS: Final = 16_384
 MOST_BATCHES: Final = 4
 """Batches of one client on their way: each takes a server milliseconds, and what follows waits."""
 DUPLICATE: Final = 10201
+NOTHING: Final[Mapping[str, int]] = {}
 
 
 class OvertakenError(Exception):
@@ -89,13 +90,22 @@ class Committing:
         async with self._turns:
             return await self._store_batch(unit, conditions, messages)
 
-    async def insist(self, message: Message) -> int:
+    async def holds(self, subject: str, sequence: int) -> bool:
+        """Say whether most servers agree on what is last on a subject, by a write of no meaning."""
+        try:
+            await self.insist(Message(self._spare, BRIEFLY), {subject: sequence})
+        except OvertakenError:
+            return False
+        return True
+
+    async def insist(self, message: Message, conditions: Mapping[str, int] = NOTHING) -> int:
         """Store a message that does no harm whenever it is stored, however often it is sent.
 
+        :param conditions: at most one.
         :raises OvertakenError: its condition does not hold.
         :raises ConnectionLostError: there is no stream for now.
         """
-        unit = self.framed({}, [message])
+        unit = self.framed(conditions, [message])
         return await self._acknowledged(
             again(lambda: self._asking.ask(unit.subject, unit.body, unit.headers))
         )

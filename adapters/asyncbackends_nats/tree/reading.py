@@ -115,12 +115,20 @@ class Reading:
                 if isinstance(found, str):
                     break
                 return found
-        names = await self._names(filters)
         found_by_name: dict[str, Record] = {}
-        for start in range(0, len(names), MOST):
-            for record in await self._of_names(names[start : start + MOST]):
-                found_by_name[record.subject] = record
-        return [*found_by_name.values()]
+        tries = 0
+        while True:
+            names = await self._names(filters)
+            new = [one for one in names if one not in found_by_name]
+            for start in range(0, len(new), MOST):
+                for record in await self._of_names(new[start : start + MOST]):
+                    found_by_name[record.subject] = record
+            # One that was listed has gone by now; or whoever answered leads no more, and does not
+            # know it yet.
+            if all(one in found_by_name for one in new if names[one]):
+                return [*found_by_name.values()]
+            tries += 1
+            await pause(tries)
 
     async def later(self, one: str, first: int, most: int) -> list[Record]:
         """Give messages that match a filter, from a sequence on, in order, and at most so many.
@@ -177,20 +185,20 @@ class Reading:
         path = self._subjects.path_of(subject, headers)
         return parsed(subject, path, _sequence(headers), headers, answer.body)
 
-    async def _names(self, filters: Sequence[str]) -> list[str]:
-        """Give the subjects that match; the stream's leader says."""
-        names: dict[str, None] = {}
+    async def _names(self, filters: Sequence[str]) -> dict[str, bool]:
+        """Give the subjects that match, and whether the stream's leader says that they are there."""
+        names: dict[str, bool] = {}
         for one in filters:
             if not one.endswith(("*", ">")):
-                names[one] = None
+                names[one] = False
                 continue
             offset, total = 0, 1
             while offset < total:
                 info = await self.info({"subjects_filter": one, "offset": offset})
                 page: Mapping[str, int] = info["state"].get("subjects") or {}
-                names |= dict.fromkeys(page)
+                names |= dict.fromkeys(page, True)
                 offset, total = offset + len(page), info.get("total", 0) if page else 0
-        return [*names]
+        return names
 
     async def info(self, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask what the stream is."""
