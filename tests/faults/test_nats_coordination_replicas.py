@@ -64,9 +64,9 @@ async def test_session_is_dead_only_once_its_end_is_stored(
         other_faults.freeze_renewals()
         await asyncio.sleep(TTL + 1)
         assert held.session_id not in holder_faults.tree.sessions()
-        for look in (waiter.contenders("/lock"), waiter.read_node(held.path)):
+        for look in (lambda: waiter.contenders("/lock"), lambda: waiter.read_node(held.path)):
             with pytest.raises(BackendError) as caught:
-                await look
+                await look()
             assert caught.value.retryable
         other_faults.thaw_renewals()
         assert await waiter.contenders("/lock") == [mine]
