@@ -25,7 +25,10 @@ from asyncbackends.errors import (
     NodeNotFoundError,
     RevisionConflictError,
 )
-from asyncbackends.protocols.coordination import DistributedCoordinationService
+from asyncbackends.protocols.coordination import (
+    DistributedCoordinationService,
+    SupportsArriving,
+)
 from asyncbackends.protocols.guarantees import Guarantee
 from asyncbackends_nats.tree.endings import BRIEF
 from tests.servers.nats import Nats
@@ -431,3 +434,18 @@ async def test_delete_beside_a_create_below_leaves_no_orphan(settings: dict[str,
             assert there == isinstance(deleted, HasChildrenError)
             assert there != isinstance(created, NodeNotFoundError)
             assert (await one.exists(f"{path}/child") is not None) == there
+
+
+async def test_nobody_is_first_behind_one_that_changes_its_value(settings: dict[str, Any]) -> None:
+    """What was changed stands behind what came later."""
+    async with open_coordination(**settings) as one, open_coordination(**settings) as two:
+        assert isinstance(two, SupportsArriving)
+        for number in range(100):
+            path = f"/lock/{number}"
+            held = await one.contend(path)
+            arrived, *_ = await asyncio.gather(
+                two.arrive(path), *(one.update_node(held.path, b"%d" % i) for i in range(5))
+            )
+            ticket, is_first = arrived
+            assert not is_first
+            assert await two.contenders(path) == [held, ticket]

@@ -7,19 +7,41 @@ turn of the loop leaves in one piece.
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from asyncbackends.errors import AccessDeniedError, BackendError, ConnectionLostError
 from asyncbackends_nats.dialing import Connection
 from asyncbackends_nats.driver_errors import NO_ANSWERER, JetStreamError, is_denial
 from asyncbackends_nats.requests import status_of
 
-__all__ = ("Answer", "Asking")
+__all__ = ("Answer", "Asking", "again")
+
+ResultT = TypeVar("ResultT")
 
 API: Final = "$JS.API."
+AGAIN: Final = 1.0
+"""Seconds before a question is asked again, at first."""
 PATIENCE: Final = 1.0
 """Seconds for the answer to a write that was cancelled; a leader that dies takes it along."""
+
+
+async def again(ask: Callable[[], Awaitable[ResultT]]) -> ResultT:
+    """Ask, and again where there is no answer; the core bounds it.
+
+    While servers choose a leader none of them answers, nor does that leader: what was asked
+    meanwhile is lost.
+    """
+    patience = AGAIN
+    while True:
+        waited = asyncio.timeout(patience)
+        try:
+            async with waited:
+                return await ask()
+        except TimeoutError:
+            if not waited.expired():
+                raise
+        patience *= 2
 
 
 class Answer(NamedTuple):
@@ -110,6 +132,12 @@ class Asking:
         if "error" in answer:
             raise JetStreamError.of(answer["error"])
         return answer
+
+    async def api_again(
+        self, name: str, arguments: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Ask JetStream's API what does not change by being asked twice."""
+        return await again(lambda: self.api(name, arguments))
 
     def tell(self, data: bytes) -> None:
         """Write frames that have no answer."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any, Final
 
@@ -15,8 +15,8 @@ from asyncbackends_nats.driver_errors import (
     TEMPORARY,
     JetStreamError,
 )
-from asyncbackends_nats.tree.asking import Answer, Asking
-from asyncbackends_nats.tree.units import Frames, Message, frames
+from asyncbackends_nats.tree.asking import Answer, Asking, again
+from asyncbackends_nats.tree.units import BRIEFLY, Frames, Message, frames
 
 __all__ = ("Committing", "OvertakenError", "pause")
 
@@ -32,6 +32,7 @@ HEADERS: Final = 16_384
 MOST_BATCHES: Final = 4
 """Batches of one client on their way: each takes a server milliseconds, and what follows waits."""
 DUPLICATE: Final = 10201
+NOTHING: Final[Mapping[str, int]] = {}
 
 
 class OvertakenError(Exception):
@@ -89,6 +90,26 @@ class Committing:
         async with self._turns:
             return await self._store_batch(unit, conditions, messages)
 
+    async def holds(self, subject: str, sequence: int) -> bool:
+        """Say whether most servers agree on what is last on a subject, by a write of no meaning."""
+        try:
+            await self.insist(Message(self._spare, BRIEFLY), {subject: sequence})
+        except OvertakenError:
+            return False
+        return True
+
+    async def insist(self, message: Message, conditions: Mapping[str, int] = NOTHING) -> int:
+        """Store a message that does no harm whenever it is stored, however often it is sent.
+
+        :param conditions: at most one.
+        :raises OvertakenError: its condition does not hold.
+        :raises ConnectionLostError: there is no stream for now.
+        """
+        unit = self.framed(conditions, [message])
+        return await self._acknowledged(
+            again(lambda: self._asking.ask(unit.subject, unit.body, unit.headers))
+        )
+
     async def _store_batch(
         self, unit: Frames, conditions: Mapping[str, int], messages: Sequence[Message]
     ) -> tuple[Frames, int]:
@@ -103,9 +124,14 @@ class Committing:
 
     async def _store(self, unit: Frames) -> int:
         """Store one; 0: the server has too many batches at once."""
+        return await self._acknowledged(
+            self._asking.commit(unit.before, unit.subject, unit.body, unit.headers)
+        )
+
+    async def _acknowledged(self, answer: Awaitable[Answer]) -> int:
+        """Give the sequence that an answer tells; 0: the server has too many batches at once."""
         try:
-            answer = await self._asking.commit(unit.before, unit.subject, unit.body, unit.headers)
-            return self._sequence(answer)
+            return self._sequence(await answer)
         except JetStreamError as error:
             if error.err_code in OTHER_SEQUENCE:
                 raise OvertakenError from error

@@ -1,15 +1,22 @@
-"""The messages that take the place of a node. Pure."""
+"""The messages that take the place of a node, or of a session. Pure."""
 
 from typing import Final
 
-from asyncbackends_nats.tree.records import KEPT, Record, tombstone_header
+from asyncbackends_nats.tree.records import KEPT, TOMBSTONE, Record, tombstone_header
 from asyncbackends_nats.tree.subjects import Subjects, path_header
 from asyncbackends_nats.tree.units import REPLACING, Message
 
-__all__ = ("BRIEF", "ending", "ending_whatever_it_is")
+__all__ = ("BRIEF", "ENDED", "ending", "ending_whatever_it_is", "session_end")
 
 BRIEF: Final = 2
 """Seconds that the end of a contender's entry stays among the entries: locks make many."""
+
+ENDED: Final = REPLACING + TOMBSTONE % KEPT + b"Ab: e\r\n"
+
+
+def session_end(session_id: str, subjects: Subjects) -> Message:
+    """Give the word that a session has ended, if the server has removed its message."""
+    return Message(subjects.session(session_id), ENDED, b"", 0)
 
 
 def ending(record: Record, subjects: Subjects, *, died: int = 0, kept: int = KEPT) -> Message:

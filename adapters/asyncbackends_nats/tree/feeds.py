@@ -172,7 +172,7 @@ class NatsFeed:
         }
         stream = self._subjects.stream
         question = {"stream_name": stream, "config": config, "action": "create"}
-        made = await self._asking.api(f"CONSUMER.CREATE.{stream}.{self._name}", question)
+        made = await self._asking.api_again(f"CONSUMER.CREATE.{stream}.{self._name}", question)
         self._ends.now = _nanoseconds(made["ts"])
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(SILENCE, self._look, False)

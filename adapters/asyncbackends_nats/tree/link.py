@@ -20,13 +20,14 @@ from asyncbackends_nats.driver_errors import (
     JetStreamError,
 )
 from asyncbackends_nats.tree.asking import Asking
-from asyncbackends_nats.tree.committing import Committing
+from asyncbackends_nats.tree.committing import Committing, OvertakenError
 from asyncbackends_nats.tree.contests import Contests
+from asyncbackends_nats.tree.endings import session_end
 from asyncbackends_nats.tree.feeds import NatsFeed
 from asyncbackends_nats.tree.looking import Look
 from asyncbackends_nats.tree.memory import Memory
 from asyncbackends_nats.tree.reading import Reading
-from asyncbackends_nats.tree.records import SESSION, Record
+from asyncbackends_nats.tree.records import ENDED_SESSION, SESSION, Record
 from asyncbackends_nats.tree.sessions import Sessions
 from asyncbackends_nats.tree.store import is_same, made_stream, read_birth
 from asyncbackends_nats.tree.subjects import Subjects
@@ -113,7 +114,7 @@ class NatsTreeLink:
 
     def _use(self, replicas: int) -> None:
         self.replicas = replicas
-        self._reading = Reading(self._asking, self._subjects, direct=replicas == 1)
+        self._reading = Reading(self._asking, self._subjects, self._leave_end, direct=replicas == 1)
         self._sessions = Sessions(
             self._committing, self._reading, self._subjects, self._memory, self._clock
         )
@@ -128,6 +129,14 @@ class NatsTreeLink:
         self._contests = Contests(
             self._reading, self._writing, self._sessions, self._subjects, self._memory
         )
+
+    async def _leave_end(self, session_id: str) -> Record | None:
+        """Have it stored that a session has ended; None: there is something of it."""
+        try:
+            sequence = await self._committing.insist(session_end(session_id, self._subjects))
+        except OvertakenError:
+            return None
+        return Record(self._subjects.session(session_id), sequence, ENDED_SESSION)
 
     def lost(self, error: BackendError) -> None:
         """Hear that the connection is over."""

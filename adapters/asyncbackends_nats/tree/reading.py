@@ -3,12 +3,13 @@
 import asyncio
 import base64
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends_nats.driver_errors import NO_MESSAGE, JetStreamError
 from asyncbackends_nats.tree.asking import Answer, Asking
+from asyncbackends_nats.tree.committing import pause
 from asyncbackends_nats.tree.records import SESSION, Record, parsed
 from asyncbackends_nats.tree.subjects import Subjects
 
@@ -27,12 +28,23 @@ class Reading:
     """Reads over one connection.
 
     :param direct: any server that has the stream may answer: with one replica that is its leader.
+    :param leave_end: writes that a session has ended if there is nothing of it; None: there was.
+        With replicas whoever answers may have been replaced as the leader, and have removed by its
+        own clock what others renewed: only what most of them have stored is the end of a session.
     """
 
-    def __init__(self, asking: Asking, subjects: Subjects, *, direct: bool) -> None:
+    def __init__(
+        self,
+        asking: Asking,
+        subjects: Subjects,
+        leave_end: Callable[[str], Awaitable[Record | None]],
+        *,
+        direct: bool,
+    ) -> None:
         self.is_direct = direct
         self._asking = asking
         self._subjects = subjects
+        self._leave_end = leave_end
         self._get = f"$JS.API.DIRECT.GET.{subjects.stream}"
 
     async def last(self, subject: str, path: str | None) -> Record | None:
@@ -62,6 +74,14 @@ class Reading:
 
     async def ended_or_not(self, owners: Collection[str]) -> dict[str, Record]:
         """Give what there is of sessions: that they live, or how they ended."""
+        found = await self._told(owners)
+        if self.is_direct:
+            return found
+        missing = [owner for owner in owners if owner not in found]
+        records = await asyncio.gather(*map(self._surely, missing))
+        return found | dict(zip(missing, records, strict=True))
+
+    async def _told(self, owners: Collection[str]) -> dict[str, Record]:
         if not owners:
             return {}
         if len(owners) == 1:
@@ -71,6 +91,19 @@ class Reading:
         records = await self.many([self._subjects.session(owner) for owner in owners])
         named = ((self._subjects.session_of(one.subject), one) for one in records)
         return {owner: one for owner, one in named if owner is not None}
+
+    async def _surely(self, owner: str) -> Record:
+        """Give what there is of a session of which one server had nothing."""
+        tries = 0
+        while True:
+            ended = await self._leave_end(owner)
+            if ended is not None:
+                return ended
+            there = await self.last(self._subjects.session(owner), None)
+            if there is not None:
+                return there
+            tries += 1
+            await pause(tries)
 
     async def many(self, filters: Sequence[str]) -> list[Record]:
         """Give the last messages of all subjects that match, in no order, each once."""
@@ -82,12 +115,20 @@ class Reading:
                 if isinstance(found, str):
                     break
                 return found
-        names = await self._names(filters)
         found_by_name: dict[str, Record] = {}
-        for start in range(0, len(names), MOST):
-            for record in await self._of_names(names[start : start + MOST]):
-                found_by_name[record.subject] = record
-        return [*found_by_name.values()]
+        tries = 0
+        while True:
+            names = await self._names(filters)
+            new = [one for one in names if one not in found_by_name]
+            for start in range(0, len(new), MOST):
+                for record in await self._of_names(new[start : start + MOST]):
+                    found_by_name[record.subject] = record
+            # One that was listed has gone by now; or whoever answered leads no more, and does not
+            # know it yet.
+            if all(one in found_by_name for one in new if names[one]):
+                return [*found_by_name.values()]
+            tries += 1
+            await pause(tries)
 
     async def later(self, one: str, first: int, most: int) -> list[Record]:
         """Give messages that match a filter, from a sequence on, in order, and at most so many.
@@ -144,28 +185,28 @@ class Reading:
         path = self._subjects.path_of(subject, headers)
         return parsed(subject, path, _sequence(headers), headers, answer.body)
 
-    async def _names(self, filters: Sequence[str]) -> list[str]:
-        """Give the subjects that match; the stream's leader says."""
-        names: dict[str, None] = {}
+    async def _names(self, filters: Sequence[str]) -> dict[str, bool]:
+        """Give the subjects that match, and whether the stream's leader says that they are there."""
+        names: dict[str, bool] = {}
         for one in filters:
             if not one.endswith(("*", ">")):
-                names[one] = None
+                names[one] = False
                 continue
             offset, total = 0, 1
             while offset < total:
                 info = await self.info({"subjects_filter": one, "offset": offset})
                 page: Mapping[str, int] = info["state"].get("subjects") or {}
-                names |= dict.fromkeys(page)
+                names |= dict.fromkeys(page, True)
                 offset, total = offset + len(page), info.get("total", 0) if page else 0
-        return [*names]
+        return names
 
     async def info(self, arguments: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Ask what the stream is."""
-        return await self._asking.api(f"STREAM.INFO.{self._subjects.stream}", arguments)
+        return await self._asking.api_again(f"STREAM.INFO.{self._subjects.stream}", arguments)
 
     async def _from_leader(self, subject: str) -> Record | None:
         try:
-            found = await self._asking.api(
+            found = await self._asking.api_again(
                 f"STREAM.MSG.GET.{self._subjects.stream}", {"last_by_subj": subject}
             )
         except JetStreamError as error:

@@ -12,6 +12,7 @@ import msgspec
 from asyncbackends.protocols.nodes import Node, NodeStat
 
 __all__ = (
+    "ENDED_SESSION",
     "GONE",
     "MARK",
     "SESSION",
@@ -28,6 +29,7 @@ TAG: Final = b"\r\nAb: "
 NOTHING: Final = b"-"
 GONE: Final = "d"
 SESSION: Final = "s"
+ENDED_SESSION: Final = "e"
 MARK: Final = "t"
 
 KEPT: Final = 150
@@ -41,8 +43,8 @@ MOST_LIVES: Final = 8
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-Sign = Literal["n", "d", "s", "r", "?"]
-"""A node, the end of one, a session, the stream's birth; anything else is as good as nothing."""
+Sign = Literal["n", "d", "s", "e", "r", "?"]
+"""A node, the end of one, a session, the end of one, the stream's birth; anything else is as good as nothing."""
 
 
 class Record(msgspec.Struct):

@@ -8,17 +8,16 @@ from uuid import uuid4
 from asyncbackends.clock import Clock
 from asyncbackends.coordination.wire import SessionUnknownError
 from asyncbackends_nats.tree.committing import Committing, OvertakenError
-from asyncbackends_nats.tree.endings import ending
+from asyncbackends_nats.tree.endings import ENDED, ending, session_end
 from asyncbackends_nats.tree.memory import Memory, OwnSession
 from asyncbackends_nats.tree.reading import Reading
-from asyncbackends_nats.tree.records import KEPT, SESSION, TOMBSTONE, Record
+from asyncbackends_nats.tree.records import KEPT, Record
 from asyncbackends_nats.tree.subjects import Subjects
-from asyncbackends_nats.tree.units import REPLACING, Message
+from asyncbackends_nats.tree.units import Message
 
 __all__ = ("Sessions",)
 
 ALIVE: Final = b"Nats-TTL: %dms\r\nAb: s %d\r\n"
-ENDED: Final = REPLACING + TOMBSTONE % KEPT + b"Ab: e\r\n"
 MARKED: Final = b"Nats-TTL: %ds\r\nKV-Operation: PURGE\r\nAb: t\r\n"
 PERIOD: Final = KEPT // 4
 """Seconds between two marks of time."""
@@ -82,10 +81,10 @@ class Sessions:
             own.settled.set()
 
     async def _found(self, session_id: str, own: OwnSession) -> bool:
-        record = await self._reading.last(self._subjects.session(session_id), None)
-        if record is None or record.sign != SESSION:
+        sequence = (await self._reading.sessions([session_id])).get(session_id)
+        if sequence is None:
             return False
-        own.sequence = max(own.sequence, record.sequence)
+        own.sequence = max(own.sequence, sequence)
         return True
 
     async def sequence(self, session_id: str) -> int:
@@ -176,8 +175,7 @@ class Sessions:
         A server removes what is over without a word to those who watch. While it is not over, this
         is refused, and so is all but the first word.
         """
-        subject = self._subjects.session(session_id)
-        self._committing.tell(Message(subject, ENDED, b"", 0))
+        self._committing.tell(session_end(session_id, self._subjects))
 
     def mark(self) -> None:
         """Leave a mark from time to time: a revision after one is not older than that time."""

@@ -7,7 +7,7 @@ nobody reads, and comes first: the server refuses one on what the same batch wro
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-__all__ = ("MOST_MESSAGES", "REPLACING", "Frames", "Message", "frames")
+__all__ = ("BRIEFLY", "MOST_MESSAGES", "REPLACING", "Frames", "Message", "frames")
 
 MOST_MESSAGES: Final = 1000
 """Of one batch: the server's limit."""

@@ -7,8 +7,9 @@ from typing import Final
 
 from asyncbackends.clock import Clock
 from asyncbackends.coordination.evaluating import Evaluation, Write, evaluate, looks_of
-from asyncbackends.coordination.paths import ancestors
-from asyncbackends.coordination.transaction import Create, Delete, NodeOperation
+from asyncbackends.coordination.paths import ROOT, ancestors
+from asyncbackends.coordination.transaction import Create, Delete, Guard, NodeOperation
+from asyncbackends.coordination.wire import RefusedError
 from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.nodes import NodeStat
 from asyncbackends_nats.tree.committing import Committing, OvertakenError, pause
@@ -95,7 +96,12 @@ class Writing:
         at = None if session_id is None else await self._sessions.look(session_id)
         looks = looks_of(operations)
         look = await self._look([*looks.nodes], [*looks.children])
-        evaluation = evaluate(operations, look.stats, look.children(looks.children))
+        try:
+            evaluation = evaluate(operations, look.stats, look.children(looks.children))
+        except RefusedError as refused:
+            if await self._stands(operations[refused.index], look):
+                raise
+            return None
         conditions = look.conditions(operations, evaluation)
         for record in look.nodes.values():
             self._memory.learn(record)
@@ -125,6 +131,19 @@ class Writing:
             return None
         made = {path: unit.sequence(last, place) for path, place in places.items()}
         return self._told(evaluation, look, made, last, session_id, now)
+
+    async def _stands(self, operation: NodeOperation, look: Look) -> bool:
+        """Say whether what is to go is surely not there.
+
+        With replicas one that leads no more may not have heard of it; and whoever is told that its
+        entry is gone never asks again.
+        """
+        if self._reading.is_direct or not isinstance(operation, (Guard, Delete)):
+            return True
+        path = operation.ticket.path if isinstance(operation, Guard) else operation.path
+        if path == ROOT or path in look.nodes:
+            return True
+        return await self._committing.holds(self._subjects.node(path), look.sequence(path))
 
     @asynccontextmanager
     async def _turn(
