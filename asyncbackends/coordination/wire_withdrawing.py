@@ -44,12 +44,16 @@ class Withdrawals:
         What could not be done goes on behind the caller's back for as long as the session lives:
         else a place that somebody gave up blocks all behind it, and nobody knows of it.
 
-        :raises BackendError: it is not done yet.
+        :raises BackendError: it is not done yet; ``maybe_applied`` where it still may be.
         """
         try:
             await self._once(ticket)
+        except BackendError as error:
+            if self._goes_on(ticket):
+                error.maybe_applied = True
+            raise
         except BaseException:
-            self._go_on(ticket)
+            self._goes_on(ticket)
             raise
 
     async def _once(self, ticket: Ticket) -> None:
@@ -58,13 +62,19 @@ class Withdrawals:
         except RefusedError:
             return  # it is gone already
 
-    def _go_on(self, ticket: Ticket) -> None:
-        if ticket.path in self._going or not self._is_ours(ticket):
-            return
+    def _goes_on(self, ticket: Ticket) -> bool:
+        """Take care that the entry goes, and say whether it will."""
+        if not self._is_ours(ticket):
+            return False
+        if ticket.path in self._going:
+            return True
         if len(self._going) >= MOST:
             self._keeper.abandon(ticket.session_id)
-        elif self._start(partial(self._until_gone, ticket)):
-            self._going.add(ticket.path)
+            return True
+        if not self._start(partial(self._until_gone, ticket)):
+            return False
+        self._going.add(ticket.path)
+        return True
 
     async def _until_gone(self, ticket: Ticket) -> None:
         try:
