@@ -50,13 +50,17 @@ class Withdrawals:
         What could not be done goes on behind the caller's back: else a place that somebody gave up
         blocks all behind it, and nobody knows of it.
 
-        :raises BackendError: it is not done yet.
+        :raises BackendError: it is not done yet; ``maybe_applied`` where it still may be.
         """
         operations = (Guard(ticket), Delete(ticket.path))
+        again = partial(self._until_gone, operations, ticket.session_id, AGAIN)
         try:
             await self._once(operations)
+        except BackendError as error:
+            if self._go_on(ticket.path, ticket.session_id, again):
+                error.maybe_applied = True
+            raise
         except BaseException:
-            again = partial(self._until_gone, operations, ticket.session_id, AGAIN)
             self._go_on(ticket.path, ticket.session_id, again)
             raise
 
@@ -74,13 +78,19 @@ class Withdrawals:
 
     def _go_on(
         self, entry: str, session_id: str, work: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
-        if entry in self._going or not self._lives(session_id):
-            return
+    ) -> bool:
+        """Take care that an entry goes, and say whether it will."""
+        if not self._lives(session_id):
+            return False
+        if entry in self._going:
+            return True
         if len(self._going) >= MOST:
             self._keeper.abandon(session_id)
-        elif self._start(partial(self._going_on, entry, work)):
-            self._going.add(entry)
+            return True
+        if not self._start(partial(self._going_on, entry, work)):
+            return False
+        self._going.add(entry)
+        return True
 
     async def _going_on(self, entry: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:

@@ -233,7 +233,11 @@ class Contention(Protocol):
         ...
 
     async def withdraw(self, ticket: Ticket) -> None:
-        """Give a place up; if it is gone already, this does nothing."""
+        """Give a place up; if it is gone already, this does nothing.
+
+        :raises ConnectionLostError: it is not given up yet; with ``maybe_applied`` it still may be,
+            also later: the service may go on while the session lives, so that none stays in line.
+        """
         ...
 
 

@@ -86,7 +86,6 @@ class LostLinksConformance(FaultFixtures):
                 client.delete_node(root, recursive=True),
                 client.transaction().update(root, b"2").commit(),
                 client.contend(f"{root}/queue"),
-                client.withdraw(ticket),
                 client.read_node(root),
                 client.contenders(f"{root}/queue"),
             ]
@@ -97,6 +96,28 @@ class LostLinksConformance(FaultFixtures):
             assert await client.get_children(root) == ["queue"]
             assert await client.read_node(root) == b"1"
             assert await client.contenders(f"{root}/queue") == [ticket]
+
+    async def test_withdrawing_without_a_link_says_what_becomes_of_the_entry(
+        self,
+        open_coordination: OpenCoordination,
+        faults: SessionFaults,
+        root: str,
+        harness: Harness,
+    ) -> None:
+        # A service may go on behind the caller's back: then it must not say that nothing is done.
+        async with open_coordination(operation_timeout=0.2) as client:
+            ticket = await client.contend(f"{root}/queue")
+            faults.drop_connection()
+            [(_, error)] = await harness.outcomes(client.withdraw(ticket))
+            assert isinstance(error, ConnectionLostError)
+            faults.restore_connection()
+            if error.maybe_applied:
+                async with harness.deadline(5):
+                    while await client.contenders(f"{root}/queue"):
+                        await harness.sleep(0.02)
+            else:
+                await harness.sleep(0.5)
+                assert await client.contenders(f"{root}/queue") == [ticket]
 
     async def test_shutdown_ends_while_the_link_is_down(
         self,
