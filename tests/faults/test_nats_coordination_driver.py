@@ -443,9 +443,8 @@ async def test_nobody_is_first_behind_one_that_changes_its_value(settings: dict[
         for number in range(100):
             path = f"/lock/{number}"
             held = await one.contend(path)
-            arrived, *_ = await asyncio.gather(
-                two.arrive(path), *(one.update_node(held.path, b"%d" % i) for i in range(5))
-            )
-            ticket, is_first = arrived
+            arriving = asyncio.ensure_future(two.arrive(path))
+            await asyncio.gather(*(one.update_node(held.path, b"%d" % i) for i in range(5)))
+            ticket, is_first = await arriving
             assert not is_first
             assert await two.contenders(path) == [held, ticket]

@@ -1,7 +1,7 @@
 """Follows one path by a consumer of its own: the last message of each subject, then what comes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from secrets import token_hex
 from typing import Any, Final
@@ -10,11 +10,12 @@ from asyncbackends.coordination.paths import ROOT
 from asyncbackends.coordination.watching import ahead
 from asyncbackends.coordination.wire import Followed, WatchSink
 from asyncbackends.errors import CompactedError, ConnectionLostError
-from asyncbackends.protocols.nodes import NodeEvent, WatchScope
+from asyncbackends.protocols.nodes import Node, NodeEvent, WatchScope
 from asyncbackends_nats.dialing import Connection
 from asyncbackends_nats.pulls import NANO
 from asyncbackends_nats.requests import status_of
 from asyncbackends_nats.tree.asking import Asking
+from asyncbackends_nats.tree.backlog import AT_ONCE, Backlog, Frame
 from asyncbackends_nats.tree.ends import Ends
 from asyncbackends_nats.tree.reading import Reading
 from asyncbackends_nats.tree.records import KEPT, MARK, SESSION, Record, parsed
@@ -75,6 +76,7 @@ class NatsFeed:
         """Messages of the consumer."""
         self._heard = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+        self._backlog = Backlog(self._read)
         self._ends = Ends(subjects, sessions, self._seen)
         self._is_live = False
         self._over = False
@@ -106,30 +108,34 @@ class NatsFeed:
         owners = {one.owner for one in records if one.owner is not None} - alive
         # Whoever is not among those that live has died; how, is asked for.
         ended = await self._reading.ended_or_not(owners)
-        if self._over:
-            raise _gone()
         died = {
             owner: ended[owner].sequence if owner in ended else 0
             for owner in owners
             if owner not in ended or ended[owner].sign != SESSION
         }
-        late, self._first = self._first, []
         there = [one for one in records if one.is_node and one.owner not in died]
         dead = [one for one in records if one.is_node and one.owner in died]
+        revision = max((one.sequence for one, _ in first), default=0)
+        nodes: list[Node] = []
+        async for some in _in_turns(there):
+            self._seen.begin(some)
+            if present:
+                nodes += [one.node for one in some]
+        # Those who die after this have a marker that is yet to come.
+        self._seen.begin(one for one in dead if died[one.owner or ""] > revision)
+        if self._over:
+            raise _gone()
+        late, self._first = self._first, []
         self._sessions.sweep(dead, ended)
         if since is not None:
             self._offer_since(since, now, first, records, died)
-        revision = max((one.sequence for one, _ in first), default=0)
-        # Those who die after this have a marker that is yet to come.
-        self._seen.begin(there + [one for one in dead if died[one.owner or ""] > revision])
         self._is_live = True
         self._ends.begin([(one, written) for one, written in first if one.sign == SESSION])
         for record, _ in late:
             self._take(record)
         if since is not None:
             return Followed(since)
-        nodes = [one.node for one in there] if present else None
-        return Followed(revision, nodes)
+        return Followed(revision, nodes if present else None)
 
     def _offer_since(
         self,
@@ -207,6 +213,7 @@ class NatsFeed:
         self._left(self)
         if self._timer is not None:
             self._timer.cancel()
+        self._backlog.close()
         self._ends.close()
         if not self._caught_up.done():
             self._caught_up.set_exception(_gone())
@@ -234,9 +241,12 @@ class NatsFeed:
 
     def frame(self, subject: bytes, reply: bytes, headers: bytes, body: bytes) -> None:
         """See :class:`asyncbackends_nats.frames.Receiver`."""
-        if self._over:
-            return
-        self._heard = self._loop.time()
+        if not self._over:
+            self._heard = self._loop.time()
+            self._backlog.put((subject, reply, headers, body))
+
+    def _read(self, frame: Frame) -> None:
+        subject, reply, headers, body = frame
         status = status_of(headers)
         if status:
             self._control(status, headers)
@@ -285,6 +295,13 @@ class NatsFeed:
     def _offer(self, events: list[NodeEvent]) -> None:
         for event in events:
             self._sink.offer(event)
+
+
+async def _in_turns(records: list[Record]) -> AsyncIterator[list[Record]]:
+    """Give a few in each turn of the loop: others wait for it, too."""
+    for start in range(0, len(records), AT_ONCE):
+        yield records[start : start + AT_ONCE]
+        await asyncio.sleep(0)
 
 
 def _gone() -> ConnectionLostError:
