@@ -30,7 +30,7 @@ from asyncbackends.errors import (
     TlsFailedError,
 )
 
-__all__ = ("ENDS", "WRITES", "Code", "Op", "dial_failure", "ours")
+__all__ = ("ENDS", "GONE", "WRITES", "Code", "Op", "dial_failure", "ours")
 
 
 class Op(enum.IntEnum):
@@ -83,9 +83,9 @@ class Code(enum.IntEnum):
     THROTTLED = -127
 
 
-ENDS: Final[frozenset[int]] = frozenset(
-    {Code.SESSION_EXPIRED, Code.UNKNOWN_SESSION, Code.SESSION_MOVED, Code.AUTH_FAILED}
-)
+GONE: Final[frozenset[int]] = frozenset({Code.SESSION_EXPIRED, Code.UNKNOWN_SESSION})
+"""The session is over."""
+ENDS: Final[frozenset[int]] = GONE | {Code.SESSION_MOVED, Code.AUTH_FAILED}
 """After these the server ends the connection, or answers nothing more on it."""
 FOR_NOW: Final = frozenset(
     {Code.CONNECTION_LOSS, Code.TIMEOUT, Code.THROTTLED, Code.READ_ONLY, *ENDS}

@@ -88,13 +88,13 @@ class Connection(asyncio.Protocol):
         self.transport.write(REQUEST.pack(8 + len(body), AUTH_XID, Op.AUTH) + body)
         return (await future)[0]
 
-    async def ping(self) -> None:
-        """Renew the session; the reply is that of this very ping or of a later one."""
+    async def ping(self) -> int:
+        """Renew the session; the code is that of the reply to this very ping or to a later one."""
         self.check()
         future: asyncio.Future[Reply] = self._loop.create_future()
         self._pings.append(future)
         self._send(PING)
-        await future
+        return (await future)[0]
 
     async def ask(self, op: Op, body: bytes, *, synced: str | None = None) -> Reply:
         """Send a request, and give the reply.

@@ -11,7 +11,7 @@ from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends.protocols.backend import ServerInfo
 from asyncbackends.protocols.nodes import NodeStat, WatchScope
 from asyncbackends_zookeeper.applying import Applying
-from asyncbackends_zookeeper.codes import Code, Op, ours
+from asyncbackends_zookeeper.codes import GONE, Code, Op, ours
 from asyncbackends_zookeeper.connection import Connection
 from asyncbackends_zookeeper.dialing import said_version
 from asyncbackends_zookeeper.feeds import ZooKeeperFeed
@@ -98,17 +98,19 @@ class ZooKeeperLink:
     async def renew_session(self, session_id: str) -> bool:
         if session_id != self._session.id or self._session.over:
             return False
-        await self._connection.ping()
-        if not self._alone:
+        code = await self._connection.ping()
+        if code == Code.OK and not self._alone:
             # A follower answers pings also while the leader, who ends sessions, hears none of them.
-            await self._connection.ask(Op.SYNC, text(self._names.root))
-        return True
+            code, _ = await self._connection.ask(Op.SYNC, text(self._names.root))
+        if code not in {Code.OK, *GONE}:
+            raise ours(code, "renewing a session")
+        return code == Code.OK
 
     async def end_session(self, session_id: str) -> None:
         if session_id != self._session.id or self._session.over:
             return
         code, _ = await self._connection.ask(Op.CLOSE, b"")
-        if code not in {Code.OK, Code.SESSION_EXPIRED, Code.UNKNOWN_SESSION}:
+        if code not in {Code.OK, *GONE}:
             raise ours(code, "ending a session")
         self._session.over = True
 

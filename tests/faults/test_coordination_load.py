@@ -137,12 +137,20 @@ async def slow_reader(trial: CoordinationTrial) -> str:
     """A watch that nobody reads, beside one that is read, on one link with a short session."""
     changes, value, seen = CHANGES[trial.length], b"x" * 1024, Seen()
     slowest, suspended = [0.0], list[SessionState]()
-    async with trial.open(session_ttl=3.0) as one, trial.open() as two:
+    # How long one waits for a busy server on a busy machine, whoever reads what.
+    elsewhere = [0.0]
+    async with (
+        trial.open(session_ttl=3.0) as one,
+        trial.open() as two,
+        trial.open() as other,
+    ):
         session = one.session
         await two.create_node("/busy/at-first")
         async with one.watch("/busy", scope="tree", initial=True) as unread:
             looking = look_on(one, session, slowest, suspended)
-            async with beside(seen.follow(one.watch("/busy", scope="tree", initial=True)), looking):
+            comparing = look_on(other, other.session, elsewhere, [])
+            following = seen.follow(one.watch("/busy", scope="tree", initial=True))
+            async with beside(following, looking, comparing):
                 began = time.monotonic()
                 gate = asyncio.Semaphore(IN_FLIGHT)
 
@@ -165,11 +173,11 @@ async def slow_reader(trial: CoordinationTrial) -> str:
         assert all(gap.reason == "overflow" for gap in overflows)
         assert not late.mistakes, late.mistakes[:5]
         assert not suspended, "the session was suspended"
-    assert slowest[0] < 1.0
+    assert slowest[0] < max(1.0, 2 * elsewhere[0]), (slowest, elsewhere)
     return (
         f"{trial.engine}: {changes} changes in {took:.1f} s that one watch of two never read: the "
-        f"other one saw all, no read took more than {slowest[0] * 1000:.0f} ms, the session went "
-        f"on; read at last, it gave {len(overflows)} Gap and what is there"
+        f"other one saw all, no read took more than {slowest[0] * 1000:.0f} ms (on another link "
+        f"{elsewhere[0] * 1000:.0f} ms), the session went on; read at last, it gave {len(overflows)} Gap and what is there"
     )
 
 

@@ -1,6 +1,7 @@
 """A busy ZooKeeper server lets a link take up a session that is ending already."""
 
 import asyncio
+import re
 import struct
 import time
 from collections.abc import AsyncGenerator
@@ -23,6 +24,36 @@ CHECK = struct.pack(">i?ii", 13, False, -1, 1) + b"/" + struct.pack(">i", -1)
 TRANSACTION = frame_of(
     struct.pack(">ii", 1, 14) + CHECK * CHECKS + struct.pack(">i?i", -1, True, -1)
 )
+
+
+PONG = re.compile(struct.pack(">ii", 16, -2) + b"(.{8})" + bytes(4), re.DOTALL)
+EXPIRED = struct.pack(">ii", 16, -2) + rb"\1" + struct.pack(">i", -112)
+
+
+@asynccontextmanager
+async def expiring(server: ZooKeeper) -> AsyncGenerator[str]:
+    """Give where the first ping is answered by the end of the session, and then nothing is."""
+    is_over = False
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal is_over
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                told, count = PONG.subn(EXPIRED, data)
+                is_over |= bool(count)
+                writer.write(told)
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if is_over:
+            writer.close()
+            return
+        from_server, to_server = await asyncio.open_connection(HOST, server.port)
+        await asyncio.gather(pump(reader, to_server), pump(from_server, writer))
+
+    listening = await asyncio.start_server(serve, HOST, 0)
+    async with listening:
+        yield f"{HOST}:{listening.sockets[0].getsockname()[1]}"
 
 
 @asynccontextmanager
@@ -73,3 +104,17 @@ async def test_session_that_ends_while_a_link_takes_it_up_is_replaced(servers: S
                 await asyncio.sleep(0.02)
             await client.create_node("/mine", ephemeral=True)
             await client.delete_node("/mine")
+
+
+async def test_renewal_that_is_answered_by_an_error_is_none(servers: Servers) -> None:
+    """Its holder would hold for another ttl, while the next one holds, too."""
+    server = servers.get("zookeeper")
+    assert isinstance(server, ZooKeeper)
+    async with expiring(server) as endpoint:
+        settings = server.settings(endpoints=endpoint, namespace="renewing", session_ttl=3)
+        async with open_coordination(**settings) as client:
+            session = client.session
+            deadline = session.deadline()
+            async with asyncio.timeout(2):
+                await session.lost.wait()
+            assert session.deadline() == deadline
