@@ -222,9 +222,9 @@ class Contention(Protocol):
 
         Orders grow with every entry ever made on the path, so ``order`` is a fencing token. A
         lost answer never leaves an entry behind that nobody knows of: it is looked for, and
-        either given or gone when this ends.
+        given, or taken back, if need be as soon as the service answers again, or its session ends.
 
-        :raises ConnectionLostError: it could not be made; ``maybe_applied`` is False.
+        :raises ConnectionLostError: it was not made, or is taken back; ``maybe_applied`` is False.
         """
         ...
 

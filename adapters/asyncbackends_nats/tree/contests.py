@@ -1,8 +1,8 @@
 """Who contends on a path: read from the oldest entry on that may still be there."""
 
-import re
 from typing import Final
 
+from asyncbackends.coordination.contending import is_entry_name
 from asyncbackends.coordination.paths import name, parent
 from asyncbackends.coordination.transaction import Create
 from asyncbackends.errors import BackendError
@@ -17,9 +17,8 @@ from asyncbackends_nats.tree.writing import Writing
 
 __all__ = ("Contests",)
 
-ENTRY: Final = re.compile(r"[0-9a-f]{32}")
-GLANCE: Final = 4
-"""Messages that are looked at to see whether nobody came before."""
+GLANCE: Final = 8
+"""Messages that are looked at to see whether nobody came before: most are ends of a moment ago."""
 MOST: Final = 1_000_000
 
 
@@ -50,7 +49,7 @@ class Contests:
         nodes = [
             one
             for one in records
-            if one.is_node and one.owner is not None and ENTRY.fullmatch(name(one.path))
+            if one.is_node and one.owner is not None and is_entry_name(name(one.path))
         ]
         owners = {one.owner for one in nodes if one.owner is not None}
         ended = await self._reading.ended_or_not(owners)
@@ -86,7 +85,7 @@ class Contests:
         if self._reading.is_direct and len(records) >= GLANCE:
             # There may be more. One that came before is among them, where it was changed since.
             return False
-        entries = [one for one in records if one.is_node and ENTRY.fullmatch(name(one.path))]
+        entries = [one for one in records if one.is_node and is_entry_name(name(one.path))]
         if any(one.created_revision < stat.created_revision for one in entries):
             return False
         if not any(one.path == stat.path for one in entries):
