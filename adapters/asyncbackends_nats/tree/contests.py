@@ -17,8 +17,8 @@ from asyncbackends_nats.tree.writing import Writing
 
 __all__ = ("Contests",)
 
-GLANCE: Final = 8
-"""Messages that are looked at to see whether nobody came before: most are ends of a moment ago."""
+GLANCES: Final = (4, 64)
+"""Messages that are looked at to see whether nobody came before; the second time there are ends."""
 MOST: Final = 1_000_000
 
 
@@ -81,12 +81,15 @@ class Contests:
         return stat, is_first
 
     async def _is_first(self, stat: NodeStat, session_id: str) -> bool:
-        records = await self._from_first(parent(stat.path), GLANCE)
-        if self._reading.is_direct and len(records) >= GLANCE:
-            # There may be more. One that came before is among them, where it was changed since.
-            return False
-        entries = [one for one in records if one.is_node and is_entry_name(name(one.path))]
-        if any(one.created_revision < stat.created_revision for one in entries):
+        for most in GLANCES:
+            records = await self._from_first(parent(stat.path), most)
+            entries = [one for one in records if one.is_node and is_entry_name(name(one.path))]
+            if any(one.created_revision < stat.created_revision for one in entries):
+                return False
+            if not self._reading.is_direct or len(records) < most:
+                break
+        else:
+            # There is more. One that came before is among it, where it was changed since.
             return False
         if not any(one.path == stat.path for one in entries):
             return False
