@@ -9,7 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from tests.servers.fault_links import Kind, Link, Side, Switches
+from tests.servers.fault_links import Kind, Link, Switches
 
 __all__ = ("FaultProxy",)
 
@@ -35,11 +35,12 @@ class FaultProxy(ABC):
         """Where clients connect to."""
         self._links: dict[Link, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._accepting: set[asyncio.Task[Any]] = set()
         self._timers: list[asyncio.TimerHandle] = []
         self._mistakes: list[Exception] = []
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
-        self._server: asyncio.Server
+        self._listening: socket.socket
 
     @abstractmethod
     def make_link(self) -> Link:
@@ -193,17 +194,18 @@ class FaultProxy(ABC):
         return asyncio.run_coroutine_threadsafe(bounded(), self._loop).result()
 
     def __enter__(self) -> Self:
-        listening = socket.create_server((HOST, 0))
+        self._listening = socket.create_server((HOST, 0))
+        self._listening.setblocking(False)
         # Its links have it from here: asyncio sets it only for sockets that name their protocol.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.endpoint = f"{HOST}:{listening.getsockname()[1]}"
+        self._listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.endpoint = f"{HOST}:{self._listening.getsockname()[1]}"
         # That of the tests may be another product's.
         self._loop = asyncio.SelectorEventLoop()
         self._loop.set_exception_handler(self._failed)
         self._thread = threading.Thread(target=self._loop.run_forever, name="fault proxy")
         self._thread.daemon = True
         self._thread.start()
-        self._server = self.run(self._listen(listening))
+        self.call(lambda: self._loop.add_reader(self._listening, self._accept))
         return self
 
     def __exit__(
@@ -222,19 +224,26 @@ class FaultProxy(ABC):
             # A mistake of the proxy itself must not pass for the fault it was told to make.
             raise ExceptionGroup("the proxy failed", self._mistakes)
 
-    async def _listen(self, listening: socket.socket) -> asyncio.Server:
-        def accept() -> Side:
-            return self.make_link().client
-
-        return await self._loop.create_server(accept, sock=listening)
+    def _accept(self) -> None:
+        """Take one client in; a server of asyncio loses the one that comes while it closes."""
+        try:
+            accepted, _ = self._listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        work = self._loop.connect_accepted_socket(lambda: self.make_link().client, accepted)
+        task = self._loop.create_task(work)
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
 
     async def _close(self) -> None:
-        self._server.close()
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+        self.switches.refuses = True
         for timer in self._timers:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        # One that was accepted just now is no link yet: asyncio has a task for it.
+        # One that was accepted just now is no link yet: it has a task.
         while self._links or len(asyncio.all_tasks()) > 1:
             await self._drop(None)
             await asyncio.sleep(0)
