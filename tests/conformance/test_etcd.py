@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -21,15 +20,13 @@ from asyncbackends.testing.coordination.lost_links import LostLinksConformance
 from asyncbackends.testing.coordination.watch_beginnings import WatchBeginningsConformance
 from asyncbackends.testing.coordination.watch_histories import WatchHistoriesConformance
 from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
+from tests.conformance.served import BehindAProxy, OnAServer, namespace
 from tests.servers.ensembles import EtcdCluster
 from tests.servers.etcd import Etcd
 from tests.servers.etcd_faults import EtcdFaults
 from tests.servers.running import Servers, product_of
 
-
-@pytest.fixture
-def namespace() -> str:
-    return f"t{uuid4().hex[:12]}"
+__all__ = ("namespace",)
 
 
 @pytest.fixture
@@ -38,67 +35,32 @@ def proxied(servers: Servers) -> Iterator[EtcdFaults]:
         yield faults
 
 
-class TestEtcd(CoordinationConformance):
+class TestEtcd(OnAServer, CoordinationConformance):
     engine = "etcd"
 
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
-        return servers.get("etcd").settings(namespace=namespace)
 
-
-class TestEtcdFaults(CoordinationFaultsConformance):
+class TestEtcdFaults(BehindAProxy, CoordinationFaultsConformance):
     engine = "etcd"
-
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str, proxied: EtcdFaults) -> dict[str, Any]:
-        return servers.get("etcd").settings(
-            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.1
-        )
-
-    @pytest.fixture
-    def faults(self, proxied: EtcdFaults) -> EtcdFaults:
-        return proxied
+    reconnect_max = 0.1
 
 
 class TestEtcdOnUvloop(
-    CoordinationCancellingConformance, WatchHistoriesConformance, LostLinksConformance
+    BehindAProxy, CoordinationCancellingConformance, WatchHistoriesConformance, LostLinksConformance
 ):
     """What depends on the order in which a loop makes its calls."""
 
     engine = "etcd"
     event_loop = "uvloop"
-
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str, proxied: EtcdFaults) -> dict[str, Any]:
-        return servers.get("etcd").settings(
-            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.1
-        )
-
-    @pytest.fixture
-    def faults(self, proxied: EtcdFaults) -> EtcdFaults:
-        return proxied
+    reconnect_max = 0.1
 
 
-class TestEtcdRecipes(RecipesConformance):
+class TestEtcdRecipes(OnAServer, RecipesConformance):
     engine = "etcd"
 
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
-        return servers.get("etcd").settings(namespace=namespace)
 
-
-class TestEtcdRecipesFaults(RecipesFaultsConformance):
+class TestEtcdRecipesFaults(BehindAProxy, RecipesFaultsConformance):
     engine = "etcd"
-
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str, proxied: EtcdFaults) -> dict[str, Any]:
-        return servers.get("etcd").settings(
-            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.1
-        )
-
-    @pytest.fixture
-    def faults(self, proxied: EtcdFaults) -> EtcdFaults:
-        return proxied
+    reconnect_max = 0.1
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -15,21 +14,19 @@ from asyncbackends.testing.coordination import (
 )
 from asyncbackends.testing.coordination.cancelling import CoordinationCancellingConformance
 from asyncbackends.testing.coordination.contending import ContendingConformance
-from asyncbackends.testing.coordination.fixtures import OpenCoordination, SessionFaults
+from asyncbackends.testing.coordination.fixtures import OpenCoordination
 from asyncbackends.testing.coordination.guarantees import CoordinationGuaranteesConformance
 from asyncbackends.testing.coordination.lifecycle import CoordinationLifecycleConformance
 from asyncbackends.testing.coordination.lost_links import LostLinksConformance
 from asyncbackends.testing.coordination.watch_histories import WatchHistoriesConformance
 from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
+from tests.conformance.served import BehindAProxy, OnAServer, namespace
 from tests.servers.ensembles import ZooKeeperEnsemble
 from tests.servers.running import Servers, product_of
 from tests.servers.zookeeper import ZooKeeper
 from tests.servers.zookeeper_faults import ZooKeeperFaults
 
-
-@pytest.fixture
-def namespace() -> str:
-    return f"t{uuid4().hex[:12]}"
+__all__ = ("namespace",)
 
 
 @pytest.fixture
@@ -38,31 +35,16 @@ def proxied(servers: Servers) -> Iterator[ZooKeeperFaults]:
         yield faults
 
 
-class TestZooKeeper(CoordinationConformance):
+class TestZooKeeper(OnAServer, CoordinationConformance):
     engine = "zookeeper"
 
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
-        return servers.get("zookeeper").settings(namespace=namespace)
 
-
-class TestZooKeeperFaults(CoordinationFaultsConformance):
+class TestZooKeeperFaults(BehindAProxy, CoordinationFaultsConformance):
     engine = "zookeeper"
-
-    @pytest.fixture
-    def settings(
-        self, servers: Servers, namespace: str, proxied: ZooKeeperFaults
-    ) -> dict[str, Any]:
-        return servers.get("zookeeper").settings(
-            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.05
-        )
-
-    @pytest.fixture
-    def faults(self, proxied: ZooKeeperFaults) -> SessionFaults:
-        return proxied
 
 
 class TestZooKeeperOnUvloop(
+    BehindAProxy,
     CoordinationCancellingConformance,
     CoordinationGuaranteesConformance,
     CoordinationLifecycleConformance,
@@ -74,41 +56,13 @@ class TestZooKeeperOnUvloop(
     engine = "zookeeper"
     event_loop = "uvloop"
 
-    @pytest.fixture
-    def settings(
-        self, servers: Servers, namespace: str, proxied: ZooKeeperFaults
-    ) -> dict[str, Any]:
-        return servers.get("zookeeper").settings(
-            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.05
-        )
 
-    @pytest.fixture
-    def faults(self, proxied: ZooKeeperFaults) -> SessionFaults:
-        return proxied
-
-
-class TestZooKeeperRecipes(RecipesConformance):
+class TestZooKeeperRecipes(OnAServer, RecipesConformance):
     engine = "zookeeper"
 
-    @pytest.fixture
-    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
-        return servers.get("zookeeper").settings(namespace=namespace)
 
-
-class TestZooKeeperRecipesFaults(RecipesFaultsConformance):
+class TestZooKeeperRecipesFaults(BehindAProxy, RecipesFaultsConformance):
     engine = "zookeeper"
-
-    @pytest.fixture
-    def settings(
-        self, servers: Servers, namespace: str, proxied: ZooKeeperFaults
-    ) -> dict[str, Any]:
-        return servers.get("zookeeper").settings(
-            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=0.05
-        )
-
-    @pytest.fixture
-    def faults(self, proxied: ZooKeeperFaults) -> SessionFaults:
-        return proxied
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,49 @@
+"""Where the kit of coordination finds a real server, and the proxy that breaks links to it."""
+
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+
+from asyncbackends.testing.coordination.fixtures import SessionFaults
+from tests.servers.running import Servers
+
+__all__ = ("BehindAProxy", "OnAServer", "ProxiedFaults", "namespace")
+
+
+@pytest.fixture
+def namespace() -> str:
+    return f"t{uuid4().hex[:12]}"
+
+
+class ProxiedFaults(SessionFaults, Protocol):
+    """Faults on the way to a server."""
+
+    endpoint: str
+
+
+class OnAServer:
+    """Settings of the run's server of ``engine``, in a namespace of their own."""
+
+    engine: str
+
+    @pytest.fixture
+    def settings(self, servers: Servers, namespace: str) -> dict[str, Any]:
+        return servers.get(self.engine).settings(namespace=namespace)
+
+
+class BehindAProxy:
+    """The same by way of ``proxied``, a fixture of the module."""
+
+    engine: str
+    reconnect_max = 0.05
+
+    @pytest.fixture
+    def settings(self, servers: Servers, namespace: str, proxied: ProxiedFaults) -> dict[str, Any]:
+        return servers.get(self.engine).settings(
+            namespace=namespace, endpoints=proxied.endpoint, reconnect_max=self.reconnect_max
+        )
+
+    @pytest.fixture
+    def faults(self, proxied: ProxiedFaults) -> SessionFaults:
+        return proxied
