@@ -51,7 +51,7 @@ async def leader_is_lost(trial: BrokerTrial) -> str:
                 for number in range(1, kills + 1):
                     await publisher.reach(messages * number // (kills + 1))
                     leader = await trial.fleet.do(cluster.leader_of, stream)
-                    await trial.fleet.do(cluster.nodes[leader].kill)
+                    await trial.fleet.do(cluster.members[leader].kill)
                     # What was confirmed before is still on its way.
                     await asyncio.sleep(0.1)
                     await publisher.first_after(time.monotonic())

@@ -60,10 +60,7 @@ class Three:
 
     @property
     def members(self) -> dict[str, Any]:
-        found: dict[str, Any] = (
-            self.cluster.nodes if isinstance(self.cluster, NatsCluster) else self.cluster.members
-        )
-        return found
+        return {**self.cluster.members}
 
     def leader(self) -> Server:
         """Give the server that leads what we use."""

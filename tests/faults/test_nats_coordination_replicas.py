@@ -40,13 +40,13 @@ def settings(cluster: NatsCluster) -> dict[str, Any]:
 
 @pytest.fixture
 def holder_faults(cluster: NatsCluster, settings: dict[str, Any]) -> Iterator[NatsSessionFaults]:
-    with NatsSessionFaults(cluster.nodes["one"], settings["namespace"]) as found:
+    with NatsSessionFaults(cluster.members["one"], settings["namespace"]) as found:
         yield found
 
 
 @pytest.fixture
 def other_faults(cluster: NatsCluster, settings: dict[str, Any]) -> Iterator[NatsSessionFaults]:
-    with NatsSessionFaults(cluster.nodes["two"], settings["namespace"]) as found:
+    with NatsSessionFaults(cluster.members["two"], settings["namespace"]) as found:
         yield found
 
 
@@ -114,7 +114,7 @@ async def test_leader_that_was_paused_ends_no_session(
         held = await holder.contend("/lock")
         session = holder.session
         name = await loop.run_in_executor(None, cluster.leader_of, f"ABC-{settings['namespace']}")
-        leader = cluster.nodes[name]
+        leader = cluster.members[name]
         leader.process.freeze()
         try:
             await asyncio.sleep(ELECTION + 2)

@@ -1,20 +1,16 @@
 """Three NATS servers that keep each stream three times, if it asks for that."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from tests.servers.ensemble import Ensemble
 from tests.servers.nats import Nats
 from tests.servers.process import free_port
 from tests.servers.server import HOST, CommandFailedError
 
 __all__ = ("NatsCluster", "NatsNode")
 
-Found = TypeVar("Found")
 NAMES = ("one", "two", "three")
-POLL = 0.05
 PROBE = {"name": "probe", "subjects": ["tests.probe"], "num_replicas": len(NAMES)}
 
 
@@ -50,35 +46,26 @@ class NatsNode(Nats):
         yield f"cluster {{ name: tests, listen: {listen}, routes: [{routes}] }}"
 
 
-class NatsCluster:
+class NatsCluster(Ensemble[NatsNode]):
     """Three servers; ``with`` starts them, and ends them and removes their data.
 
-    ``nodes["one"].kill()`` and all else that a server has; their names are the ones NATS gives.
+    ``members["one"].kill()`` and all else that a server has; their names are the ones NATS gives.
     """
 
     def __init__(self, **arguments: Any) -> None:
         """Choose ports, folders and accounts; nothing runs yet. Arguments as for Nats."""
-        self.nodes = {name: NatsNode(name, **arguments) for name in NAMES}
-        first = self.nodes[NAMES[0]]
-        for node in self.nodes.values():
+        super().__init__({name: NatsNode(name, **arguments) for name in NAMES})
+        first = self.members[NAMES[0]]
+        for node in self.members.values():
             node.share_login(first)
-            node.routes = [each.route for each in self.nodes.values() if each is not node]
-
-    @property
-    def endpoints(self) -> str:
-        """Where they serve, split by commas."""
-        return ",".join(node.endpoint for node in self.nodes.values())
-
-    def settings(self, **others: Any) -> dict[str, Any]:
-        """Give the arguments of ``open_message_broker`` or ``open_coordination``."""
-        return self.nodes[NAMES[0]].settings(**{"endpoints": self.endpoints, **others})
+            node.routes = [each.route for each in self.members.values() if each is not node]
 
     def start(self, *, patience: float = 30) -> None:
         """Start those that do not run; returns when a stream can be made on all of them."""
-        for node in self.nodes.values():
+        for node in self.members.values():
             if not node.is_running:
                 node.start()
-        node = self.nodes[NAMES[0]]
+        node = self.members[NAMES[0]]
         self._until(lambda: _says(node, f"$JS.API.STREAM.CREATE.{PROBE['name']}", PROBE), patience)
         self.ask(f"$JS.API.STREAM.DELETE.{PROBE['name']}", patience=patience)
 
@@ -96,7 +83,7 @@ class NatsCluster:
     def leader_of(self, stream: str, *, patience: float = 30) -> str:
         """Name the server that leads a stream; while there is none, it waits."""
         subject = f"$JS.API.STREAM.INFO.{stream}"
-        dead = {name for name, node in self.nodes.items() if not node.is_running}
+        dead = {name for name, node in self.members.items() if not node.is_running}
 
         def leader() -> str | None:
             named: str = self.ask(subject, patience=patience)["cluster"].get("leader", "")
@@ -115,38 +102,7 @@ class NatsCluster:
         self._until(complete, patience)
 
     def _running(self) -> list[NatsNode]:
-        return [node for node in self.nodes.values() if node.is_running]
-
-    def _until(self, ask: Callable[[], Found | None], patience: float) -> Found:
-        deadline = time.monotonic() + patience
-        while not (found := ask()):
-            if time.monotonic() > deadline:
-                logs = ", ".join(str(node.process.log) for node in self.nodes.values())
-                raise CommandFailedError(f"the cluster has no leader; its logs: {logs}")
-            time.sleep(POLL)
-        return found
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.remove()
-            raise
-        return self
-
-    def remove(self) -> None:
-        """End them and remove their data."""
-        with ExitStack() as stack:
-            for node in self.nodes.values():
-                stack.callback(node.remove)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
+        return [node for node in self.members.values() if node.is_running]
 
 
 def _says(

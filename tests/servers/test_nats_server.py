@@ -52,11 +52,11 @@ def test_a_cluster_serves_on_without_its_leader(servers: Servers, engine: str) -
         assert len(cluster.settings()["endpoints"].split(",")) == 3
         cluster.ask("$JS.API.STREAM.CREATE.kept", STREAM)
         leader = cluster.leader_of("kept")
-        assert cluster.nodes[leader].ask("kept.one", {"id": 7})["seq"] == 1
-        cluster.nodes[leader].kill()
+        assert cluster.members[leader].ask("kept.one", {"id": 7})["seq"] == 1
+        cluster.members[leader].kill()
         next_one = cluster.leader_of("kept")
         assert next_one != leader
-        assert cluster.nodes[next_one].ask("kept.one", {"id": 8})["seq"] == 2
+        assert cluster.members[next_one].ask("kept.one", {"id": 8})["seq"] == 2
         cluster.start()
         cluster.wait_for_copies("kept")
         assert cluster.ask("$JS.API.STREAM.INFO.kept")["state"]["messages"] == 2
