@@ -5,18 +5,19 @@ import contextlib
 import random
 import subprocess
 import time
-from collections.abc import Callable, Generator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 from asyncbackends.errors import ConnectionLostError
 from asyncbackends.protocols.nodes import Ticket
 from asyncbackends.testing.recipes.lock_histories import LockEvent
 from tests.faults.coordination_trials import CoordinationTrial
 from tests.faults.lock_workers import LockWorkers
+from tests.faults.stepped_clock import ClockSteps
 from tests.servers.proxy import Proxy
 from tests.servers.server import CommandFailedError
 
-__all__ = ("ClockSteps", "RealHistory", "disturb_server", "stepped_clock")
+__all__ = ("RealHistory", "disturb_server")
 
 TTL = 2.0
 """The shortest that there is."""
@@ -26,32 +27,6 @@ WORKERS_EACH = 2
 CALM = 30.0
 """Seconds in which everybody must come to an end, once everything works again."""
 STEPS = (0.02, 0.1, 0.4, 1.0)
-
-
-class ClockSteps:
-    """A wall clock that is set forward and back; nothing else moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.count = 0
-
-    def step(self, seconds: float) -> None:
-        """Set it."""
-        self.seconds += seconds
-        self.count += 1
-
-
-@contextmanager
-def stepped_clock() -> Generator[ClockSteps]:
-    """Have a wall clock of this process that can be set, for all that asks ``time`` for it."""
-    steps = ClockSteps()
-    real, real_ns = time.time, time.time_ns
-    time.time = lambda: real() + steps.seconds
-    time.time_ns = lambda: real_ns() + round(steps.seconds * 1e9)
-    try:
-        yield steps
-    finally:
-        time.time, time.time_ns = real, real_ns
 
 
 class RealHistory(LockWorkers):

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from asyncbackends.testing.recipes.lock_histories import LockEvent, violations_of
-from tests.faults.coordination_histories import RealHistory, disturb_server, stepped_clock
+from tests.faults.coordination_histories import RealHistory, disturb_server
 from tests.faults.coordination_trials import (
     CoordinationTrial,
     RunCoordinationTrial,
     each_coordination,
 )
+from tests.faults.stepped_clock import stepped_clock
 
 SECONDS = {"ci": 15.0, "soak": 600.0}
 ROUND = 15.0
