@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 import uvloop
@@ -32,11 +33,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     whole = len(items)
     items[:] = [item for item in items if not is_left_out(item)]
     if len(items) < whole:
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:
-            reporter.write_line(
-                f"{whole - len(items)} tests of second drivers and loops: left to --length soak"
-            )
+        _say(config, whole - len(items))
+
+
+def _say(config: pytest.Config, number: int) -> None:
+    output = getattr(config, "workeroutput", None)
+    if output is not None:
+        # One of several processes: the one that has the terminal says it.
+        output["left_out"] = number
+        return
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"{number} tests of second drivers and loops: left to --length soak")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Say for the first of several processes what was left out; the others left out the same."""
+    number = getattr(node, "workeroutput", {}).get("left_out")
+    if number and node.gateway.id == "gw0":
+        _say(node.config, number)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

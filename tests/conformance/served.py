@@ -1,14 +1,18 @@
 """Where the kit of coordination finds a real server, and the proxy that breaks links to it."""
 
+from contextlib import AbstractAsyncContextManager
+from itertools import count
 from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
 
-from asyncbackends.testing.coordination.fixtures import SessionFaults
+from asyncbackends import DistributedCoordinationService, open_coordination
+from asyncbackends.testing.coordination.fixtures import OpenCoordination, SessionFaults
+from tests.servers.ensemble import Ensemble
 from tests.servers.running import Servers
 
-__all__ = ("BehindAProxy", "OnAServer", "ProxiedFaults", "namespace")
+__all__ = ("BehindAProxy", "OnAServer", "OnAnEnsemble", "ProxiedFaults", "namespace")
 
 
 @pytest.fixture
@@ -47,3 +51,25 @@ class BehindAProxy:
     @pytest.fixture
     def faults(self, proxied: ProxiedFaults) -> SessionFaults:
         return proxied
+
+
+class OnAnEnsemble:
+    """Of ``ensemble``, a fixture of the module, each client asks another server first."""
+
+    @pytest.fixture
+    def settings(self, ensemble: Ensemble[Any], namespace: str) -> dict[str, Any]:
+        return ensemble.settings(namespace=namespace)
+
+    @pytest.fixture
+    def open_coordination(self, settings: dict[str, Any]) -> OpenCoordination:
+        endpoints = settings["endpoints"].split(",")
+        turns = count()
+
+        def opened(
+            **options: Any,
+        ) -> AbstractAsyncContextManager[DistributedCoordinationService]:
+            first = next(turns) % len(endpoints)
+            turned = ",".join(endpoints[first:] + endpoints[:first])
+            return open_coordination(**{**settings, "endpoints": turned, **options})
+
+        return opened

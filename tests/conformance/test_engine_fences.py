@@ -1,25 +1,23 @@
 """Databases refuse the writes of who held a lock of a real coordination service too long."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Generator, Mapping
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from asyncbackends import open_config_database, open_coordination
+from asyncbackends import open_coordination
 from asyncbackends.errors import LeadershipLostError, SessionLostError, StaleFenceError
 from asyncbackends.protocols.config_database import ConfigDatabase
 from asyncbackends.recipes import Election, Lock
-from asyncbackends.testing.config_database.sample import KIT_SCHEMA, Site
+from asyncbackends.testing.config_database.sample import Site
+from tests.conformance.fenced_databases import FENCED, database, database_settings, mysql, postgres
 from tests.faults.coordination_products import product_for
 from tests.faults.coordination_trials import ENGINES
-from tests.servers.mysql_namespaces import MysqlNamespaces
-from tests.servers.postgres_namespaces import PostgresNamespaces
 from tests.servers.proxy import Proxy
 from tests.servers.running import Servers
+
+__all__ = ("database", "database_settings", "mysql", "postgres")
 
 NETWORK = "virtual_network"
 PATH = "/sites/1"
@@ -27,42 +25,8 @@ PATH = "/sites/1"
 pytestmark = [
     pytest.mark.promise("lock.stale-fence-is-refused"),
     pytest.mark.parametrize("engine", ENGINES),
-    pytest.mark.parametrize("stored", ["memory", "sqlite", "postgres", "mysql"]),
+    pytest.mark.parametrize("stored", FENCED),
 ]
-
-
-@pytest.fixture(scope="module")
-def postgres(servers: Servers) -> PostgresNamespaces:
-    return PostgresNamespaces(servers.get("postgres"))
-
-
-@pytest.fixture(scope="module")
-def mysql(servers: Servers) -> MysqlNamespaces:
-    return MysqlNamespaces(servers.get("mysql"))
-
-
-@pytest.fixture
-def settings(
-    stored: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Generator[Mapping[str, Any]]:
-    places = {"memory": f"fenced-{uuid4()}", "sqlite": str(tmp_path / "site.db")}
-    if stored in places:
-        yield {"engine": stored, "endpoints": places[stored], "schema": KIT_SCHEMA}
-        return
-    namespaces: PostgresNamespaces | MysqlNamespaces = request.getfixturevalue(stored)
-    server = request.getfixturevalue("servers").get(stored)
-    with contextlib.ExitStack() as stack:
-        if isinstance(namespaces, MysqlNamespaces):
-            namespace = stack.enter_context(namespaces.one())
-        else:
-            namespace = namespaces.one()
-        yield server.settings(namespace=namespace, schema=KIT_SCHEMA)
-
-
-@pytest.fixture
-async def database(settings: Mapping[str, Any]) -> AsyncGenerator[ConfigDatabase]:
-    async with open_config_database(**settings) as database:
-        yield database
 
 
 class Service:

@@ -1,26 +1,21 @@
 """The etcd engine holds the contract of the coordination service, also across faults."""
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
-from itertools import count
-from typing import Any
 
 import pytest
 
-from asyncbackends import DistributedCoordinationService, open_coordination
 from asyncbackends.testing.coordination import (
     CoordinationConformance,
     CoordinationFaultsConformance,
 )
 from asyncbackends.testing.coordination.cancelling import CoordinationCancellingConformance
 from asyncbackends.testing.coordination.contending import ContendingConformance
-from asyncbackends.testing.coordination.fixtures import OpenCoordination
 from asyncbackends.testing.coordination.guarantees import CoordinationGuaranteesConformance
 from asyncbackends.testing.coordination.lost_links import LostLinksConformance
 from asyncbackends.testing.coordination.watch_beginnings import WatchBeginningsConformance
 from asyncbackends.testing.coordination.watch_histories import WatchHistoriesConformance
 from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
-from tests.conformance.served import BehindAProxy, OnAServer, namespace
+from tests.conformance.served import BehindAProxy, OnAnEnsemble, OnAServer, namespace
 from tests.servers.ensembles import EtcdCluster
 from tests.servers.etcd import Etcd
 from tests.servers.etcd_faults import EtcdFaults
@@ -64,7 +59,7 @@ class TestEtcdRecipesFaults(BehindAProxy, RecipesFaultsConformance):
 
 
 @pytest.fixture(scope="module")
-def cluster(servers: Servers, pytestconfig: pytest.Config) -> Iterator[EtcdCluster]:
+def ensemble(servers: Servers, pytestconfig: pytest.Config) -> Iterator[EtcdCluster]:
     product = product_of("etcd", newest=pytestconfig.getoption("--servers") == "newest")
     assert issubclass(product, Etcd)
     with EtcdCluster(product, parent=servers.folder, durable=False) as found:
@@ -72,29 +67,12 @@ def cluster(servers: Servers, pytestconfig: pytest.Config) -> Iterator[EtcdClust
 
 
 class TestEtcdCluster(
+    OnAnEnsemble,
     ContendingConformance,
     CoordinationGuaranteesConformance,
     WatchBeginningsConformance,
     WatchHistoriesConformance,
 ):
-    """Each client asks another one of three servers, of which two may be behind."""
+    """Of three servers two may be behind."""
 
     engine = "etcd"
-
-    @pytest.fixture
-    def settings(self, cluster: EtcdCluster, namespace: str) -> dict[str, Any]:
-        return cluster.settings(namespace=namespace)
-
-    @pytest.fixture
-    def open_coordination(self, settings: dict[str, Any]) -> OpenCoordination:
-        endpoints = settings["endpoints"].split(",")
-        turns = count()
-
-        def opened(
-            **options: Any,
-        ) -> AbstractAsyncContextManager[DistributedCoordinationService]:
-            first = next(turns) % len(endpoints)
-            turned = ",".join(endpoints[first:] + endpoints[:first])
-            return open_coordination(**{**settings, "endpoints": turned, **options})
-
-        return opened

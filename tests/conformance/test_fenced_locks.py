@@ -1,15 +1,12 @@
 """A database refuses the writes of whoever held a lock, or led, before the one that wrote last."""
 
-import contextlib
 import random
-from collections.abc import AsyncGenerator, Generator, Mapping
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from asyncbackends import open_config_database, open_coordination
+from asyncbackends import open_coordination
 from asyncbackends.clock import ManualClock
 from asyncbackends.errors import LeadershipLostError, SessionLostError, StaleFenceError
 from asyncbackends.protocols.config_database import ConfigDatabase
@@ -21,60 +18,32 @@ from asyncbackends.testing.config_database.every_write import (
     prepared_place,
     state_of,
 )
-from asyncbackends.testing.config_database.sample import KIT_SCHEMA, Site
+from asyncbackends.testing.config_database.sample import Site
 from asyncbackends.testing.harness import AsyncioHarness
 from asyncbackends_memory import coordination_faults
-from tests.servers.mysql_namespaces import MysqlNamespaces
-from tests.servers.postgres_namespaces import PostgresNamespaces
-from tests.servers.running import Servers
+from tests.conformance.fenced_databases import (
+    FENCED,
+    database,
+    database_settings,
+    mysql,
+    postgres,
+    site,
+)
+
+__all__ = ("database", "database_settings", "mysql", "postgres", "site")
 
 NETWORK = "virtual_network"
 PATH = "/sites/1"
 
 pytestmark = [
     pytest.mark.promise("lock.stale-fence-is-refused"),
-    pytest.mark.parametrize("engine", ["memory", "sqlite", "postgres", "mysql"]),
+    pytest.mark.parametrize("engine", FENCED),
 ]
 
 
-@pytest.fixture(scope="module")
-def postgres(servers: Servers) -> PostgresNamespaces:
-    return PostgresNamespaces(servers.get("postgres"))
-
-
-@pytest.fixture(scope="module")
-def mysql(servers: Servers) -> MysqlNamespaces:
-    return MysqlNamespaces(servers.get("mysql"))
-
-
 @pytest.fixture
-def settings(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> Generator[Mapping[str, Any]]:
-    places = {"memory": f"fenced-{uuid4()}", "sqlite": str(tmp_path / "site.db")}
-    if engine in places:
-        yield {"engine": engine, "endpoints": places[engine], "schema": KIT_SCHEMA}
-        return
-    # Only now: whoever runs the others alone starts no server.
-    namespaces: PostgresNamespaces | MysqlNamespaces = request.getfixturevalue(engine)
-    server = request.getfixturevalue("servers").get(engine)
-    with contextlib.ExitStack() as stack:
-        if isinstance(namespaces, MysqlNamespaces):
-            namespace = stack.enter_context(namespaces.one())
-        else:
-            namespace = namespaces.one()
-        yield server.settings(namespace=namespace, schema=KIT_SCHEMA)
-
-
-@pytest.fixture
-async def database(settings: Mapping[str, Any]) -> AsyncGenerator[ConfigDatabase]:
-    async with open_config_database(**settings) as database:
-        yield database
-
-
-@pytest.fixture
-async def site(database: ConfigDatabase) -> Site:
-    return await Site(database).prepare()
+def stored(engine: str) -> str:
+    return engine
 
 
 class Service:

@@ -1,26 +1,21 @@
 """The zookeeper engine holds the contract of the coordination service, also across faults."""
 
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
-from itertools import count
-from typing import Any
 
 import pytest
 
-from asyncbackends import DistributedCoordinationService, open_coordination
 from asyncbackends.testing.coordination import (
     CoordinationConformance,
     CoordinationFaultsConformance,
 )
 from asyncbackends.testing.coordination.cancelling import CoordinationCancellingConformance
 from asyncbackends.testing.coordination.contending import ContendingConformance
-from asyncbackends.testing.coordination.fixtures import OpenCoordination
 from asyncbackends.testing.coordination.guarantees import CoordinationGuaranteesConformance
 from asyncbackends.testing.coordination.lifecycle import CoordinationLifecycleConformance
 from asyncbackends.testing.coordination.lost_links import LostLinksConformance
 from asyncbackends.testing.coordination.watch_histories import WatchHistoriesConformance
 from asyncbackends.testing.recipes import RecipesConformance, RecipesFaultsConformance
-from tests.conformance.served import BehindAProxy, OnAServer, namespace
+from tests.conformance.served import BehindAProxy, OnAnEnsemble, OnAServer, namespace
 from tests.servers.ensembles import ZooKeeperEnsemble
 from tests.servers.running import Servers, product_of
 from tests.servers.zookeeper import ZooKeeper
@@ -74,28 +69,11 @@ def ensemble(servers: Servers, pytestconfig: pytest.Config) -> Iterator[ZooKeepe
 
 
 class TestZooKeeperEnsemble(
+    OnAnEnsemble,
     ContendingConformance,
     CoordinationGuaranteesConformance,
     WatchHistoriesConformance,
 ):
-    """Each client asks another one of three servers, of which two may be behind."""
+    """Of three servers two may be behind."""
 
     engine = "zookeeper"
-
-    @pytest.fixture
-    def settings(self, ensemble: ZooKeeperEnsemble, namespace: str) -> dict[str, Any]:
-        return ensemble.settings(namespace=namespace)
-
-    @pytest.fixture
-    def open_coordination(self, settings: dict[str, Any]) -> OpenCoordination:
-        endpoints = settings["endpoints"].split(",")
-        turns = count()
-
-        def opened(
-            **options: Any,
-        ) -> AbstractAsyncContextManager[DistributedCoordinationService]:
-            turn = next(turns) % len(endpoints)
-            turned = endpoints[turn:] + endpoints[:turn]
-            return open_coordination(**{**settings, "endpoints": turned, **options})
-
-        return opened

@@ -1,5 +1,6 @@
 """What the runs recorded about the promises: one JSON file per Python, length and server set."""
 
+import fcntl
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,15 +34,25 @@ class Verdict:
 
 def merge(path: Path, found: Results) -> None:
     """Put a run's results over what is recorded; leaving a test out does not undo its result."""
-    results = _read(path) if path.exists() else {}
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        # Runs side by side, and the processes of one, have the same record.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = file.read()
+        results: Results = json.loads(text) if text else {}
+        _put(found, results)
+        file.truncate(0)
+        file.write(json.dumps(results, indent=1, sort_keys=True))
+
+
+def _put(found: Results, results: Results) -> None:
     for promise, cells in found.items():
         for cell, proofs in cells.items():
             recorded = results.setdefault(promise, {}).setdefault(cell, {})
             for test, proof in proofs.items():
                 if proof["outcome"] != "deselected" or test not in recorded:
                     recorded[test] = proof
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, sort_keys=True), "utf-8")
 
 
 def read_all(folder: Path, lengths: Iterable[str]) -> list[Results]:
