@@ -1,18 +1,23 @@
 """What is measured of a coordination engine beside bare drivers and what others put over them."""
 
+import asyncio
 import cProfile
 import io
 import pstats
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from itertools import count
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+from unittest.mock import patch
 
-from asyncbackends import DistributedCoordinationService
+from asyncbackends import DistributedCoordinationService, open_coordination
 from asyncbackends.recipes import Lock
 from tests.bench.coordination_rounds import KEYS, VALUE, Turn, by_callers, turns
 from tests.bench.side_by_side import Figures, print_figures
+from tests.servers.running import Servers
+from tests.servers.server import Server
 
-__all__ = ("CREATE", "LOCK", "READ", "Client", "Target", "measure", "our_client", "prepare")
+__all__ = ("CREATE", "LOCK", "READ", "Client", "Target", "run_beside")
 
 READ, CREATE, LOCK = "read", "create", "lock and unlock"
 OURS = "ours"
@@ -21,8 +26,11 @@ TABLES = ((READ, AT_ONCE, 2000), (CREATE, AT_ONCE, 2000), (READ, 1, 400), (CREAT
 LOCKS = 200
 PROFILED = 4000
 
-Client = Mapping[str, Turn]
+Client: TypeAlias = Mapping[str, Turn]
 """What a client can do, by the operation's name."""
+
+Peers: TypeAlias = Callable[[str], AbstractAsyncContextManager[Mapping[str, Client]]]
+"""Opens the others on a server, which is told by its endpoint."""
 
 
 class Target(NamedTuple):
@@ -34,7 +42,25 @@ class Target(NamedTuple):
     throughput: float | None = None
 
 
-async def prepare(coordination: DistributedCoordinationService) -> None:
+def run_beside(engine: str, peers: Peers, targets: Sequence[Target]) -> None:
+    """Measure an engine and others on a server of their own, and hold it to its targets."""
+    # As an installation without the extra does.
+    with (
+        patch("asyncbackends.observability.telemetry", None),
+        Servers() as servers,
+        servers.fresh(engine) as server,
+    ):
+        asyncio.run(_measure_all(server, peers, targets))
+
+
+async def _measure_all(server: Server, peers: Peers, targets: Sequence[Target]) -> None:
+    async with open_coordination(**server.settings()) as ours, peers(server.endpoint) as others:
+        await _prepare(ours)
+        title = f"{server.engine} {server.version()}"
+        await _measure(title, _our_client(ours), others, targets)
+
+
+async def _prepare(coordination: DistributedCoordinationService) -> None:
     """Make the nodes that are read, and the parent of those that are made."""
     for path in ("/made", "/read"):
         await coordination.create_node(path)
@@ -42,7 +68,7 @@ async def prepare(coordination: DistributedCoordinationService) -> None:
     await make(range(KEYS), AT_ONCE)
 
 
-def our_client(coordination: DistributedCoordinationService) -> Client:
+def _our_client(coordination: DistributedCoordinationService) -> Client:
     """Give the engine's."""
     lock = Lock(coordination, "/lock")
 
@@ -61,7 +87,7 @@ def _key(number: int) -> str:
     return f"/read/{number % KEYS}"
 
 
-async def measure(
+async def _measure(
     title: str, ours: Client, peers: Mapping[str, Client], targets: Sequence[Target]
 ) -> None:
     """Measure all; the first peer that can do an operation is the baseline of its table."""

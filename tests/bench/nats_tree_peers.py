@@ -22,8 +22,9 @@ api: Any = import_module("nats.js.api")
 
 
 @asynccontextmanager
-async def peers(url: str) -> AsyncGenerator[Mapping[str, Client]]:
+async def peers(endpoint: str) -> AsyncGenerator[Mapping[str, Client]]:
     """Give the clients, each on a connection of its own, the bare one first."""
+    url = f"nats://{endpoint}"
     async with connected(url) as bare, connected(url) as store, connected(url) as direct:
         yield {
             BARE: await _bare(bare.jetstream()),

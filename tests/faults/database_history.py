@@ -14,7 +14,8 @@ from asyncbackends.errors import (
     RevisionConflictError,
     WriteContentionError,
 )
-from tests.faults.database_trials import Ending, Trial
+from tests.faults.database_trials import Trial
+from tests.faults.server_trials import Ending
 
 __all__ = ("History", "Step", "follow")
 

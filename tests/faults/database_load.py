@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from asyncbackends import ConfigDatabase
 from asyncbackends.errors import BackendError, ConnectionLostError, OperationTimeoutError
-from tests.faults.database_trials import Ending, Trial
+from tests.faults.database_trials import Trial
+from tests.faults.server_trials import Ending
 
 __all__ = ("Load", "load")
 

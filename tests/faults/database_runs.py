@@ -30,7 +30,7 @@ class Trials(Runs[DatabaseServer, Trial]):
         self, name: str, subject: str, server: DatabaseServer, length: str, secrets: set[str]
     ) -> Trial:
         """Make the trial of a driver."""
-        trial = Trial(name, subject, server, self.fleet, length, secrets)
+        trial = Trial(name, DRIVERS[subject], server, self.fleet, length, secrets, driver=subject)
         # What is timed is not the import of the driver.
         trial.open()
         return trial

@@ -1,10 +1,7 @@
 """What a trial of a database is: a scenario on a server that it may break, by one driver."""
 
-import asyncio
-import time
-import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pytest
@@ -17,16 +14,14 @@ from asyncbackends import (
     Schema,
     open_config_database,
 )
-from asyncbackends.errors import BackendError
 from asyncbackends.opening import Opener
 from tests.faults.database_products import PRODUCTS, ProductSql
-from tests.faults.fleet import Fleet, revive
+from tests.faults.server_trials import Ending, ServerTrial
 from tests.servers.server import DatabaseServer
 
 __all__ = (
     "DRIVERS",
     "SCHEMA",
-    "Ending",
     "RunTrial",
     "Scenario",
     "Trial",
@@ -47,7 +42,6 @@ SCHEMA = Schema(
         ),
     }
 )
-PATIENCE = 3.0
 
 each_driver = pytest.mark.parametrize(
     ("driver", "engine"), [pytest.param(*one, id=one[0]) for one in DRIVERS.items()]
@@ -56,37 +50,10 @@ each_engine = pytest.mark.parametrize("engine", sorted({*DRIVERS.values()}))
 
 
 @dataclass
-class Ending:
-    """How a call ended, and after how many seconds."""
-
-    seconds: float
-    value: Any = None
-    error: BackendError | None = None
-
-    def failed(self, kind: type[BackendError], *, maybe: bool = False) -> BackendError:
-        """Give the error; it must be of exactly this type, and say whether it may be applied."""
-        error = self.error
-        assert error is not None, repr(self.value)
-        assert type(error) is kind, repr(error)
-        assert error.maybe_applied is maybe, str(error)
-        return error
-
-
-@dataclass
-class Trial:
+class Trial(ServerTrial[DatabaseServer]):
     """One scenario on one server, by one driver."""
 
-    name: str
     driver: str
-    server: DatabaseServer
-    fleet: Fleet[DatabaseServer]
-    length: str
-    secrets: set[str] = field(default_factory=set[str])
-
-    @property
-    def engine(self) -> str:
-        """The engine that the driver is of."""
-        return DRIVERS[self.driver]
 
     @property
     def namespace(self) -> str:
@@ -118,23 +85,6 @@ class Trial:
         """Open a database of the trial's namespace, with the trial's schema."""
         return open_config_database(**self.settings(server, **others))
 
-    async def ending(self, call: Awaitable[Any]) -> Ending:
-        """Await a call; only our own errors count as an end, and none shows a secret."""
-        began = time.monotonic()
-        try:
-            value = await call
-        except BackendError as error:
-            self.check_error(error)
-            return Ending(time.monotonic() - began, error=error)
-        return Ending(time.monotonic() - began, value)
-
-    def check_error(self, error: BackendError) -> None:
-        """See that an error says where it comes from, and no secret."""
-        assert error.engine == self.engine
-        assert error.operation
-        told = "".join(traceback.format_exception(error)) + repr(error)
-        assert not [secret for secret in self.secrets if secret in told]
-
     async def refusal(self, server: DatabaseServer | None = None, /, **others: Any) -> Ending:
         """Open a database that cannot be opened."""
 
@@ -148,29 +98,9 @@ class Trial:
 
     # What is done to the server; all of it blocks, so a thread does it.
 
-    async def kill(self) -> None:
-        """End the server as ``kill -9`` does."""
-        await self.fleet.do(self.server.kill)
-
-    async def start(self) -> None:
-        """Start it again."""
-        await self.fleet.do(self.server.start)
-
     async def restart(self) -> None:
         """Let it end in order, and start it again."""
         await self.fleet.do(self.server.restart)
-
-    async def freeze(self) -> None:
-        """Let it answer nothing."""
-        await self.fleet.do(self.server.freeze)
-
-    async def thaw(self) -> None:
-        """Let it go on."""
-        await self.fleet.do(self.server.thaw)
-
-    async def revive(self) -> None:
-        """Let it run, whatever was done to it."""
-        await self.fleet.do(revive, self.server)
 
     async def sql(self, statement: str, database: str | None = None) -> str:
         """Run statements as the superuser."""
@@ -200,13 +130,6 @@ class Trial:
 
         # It tells them to end, and they do soon.
         await self.settled(have_gone, "connections do not end")
-
-    async def settled(self, condition: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Wait until something holds that takes a moment."""
-        deadline = time.monotonic() + PATIENCE
-        while not await condition():
-            assert time.monotonic() < deadline, what
-            await asyncio.sleep(0.02)
 
 
 Scenario: TypeAlias = Callable[[Trial], Coroutine[Any, Any, str]]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from asyncbackends import ConnectionState
-from asyncbackends.errors import BackendError
+from asyncbackends.errors import BackendClosedError, BackendError
 from tests.faults.fleet import Fleet, revive
 from tests.servers.server import HOST, Server
 
-__all__ = ("Ending", "ServerTrial")
+__all__ = ("Ending", "ServerTrial", "caused_by")
 
 PATIENCE = 5.0
 ServerT = TypeVar("ServerT", bound=Server)
@@ -36,11 +36,18 @@ class Ending:
     value: Any = None
     error: BackendError | None = None
 
-    def failed(self, kind: type[BackendError]) -> BackendError:
-        """Give the error; it must be of exactly this type."""
-        assert self.error is not None, repr(self.value)
-        assert type(self.error) is kind, repr(self.error)
-        return self.error
+    def failed(self, kind: type[BackendError], *, maybe: bool = False) -> BackendError:
+        """Give the error; it must be of exactly this type, and say whether it may be applied."""
+        error = self.error
+        assert error is not None, repr(self.value)
+        assert type(error) is kind, repr(error)
+        assert error.maybe_applied is maybe, str(error)
+        return error
+
+
+def caused_by(error: BackendError | None) -> BaseException | None:
+    """Give the error itself, or what ended the whole backend."""
+    return error.__cause__ if isinstance(error, BackendClosedError) else error
 
 
 @dataclass

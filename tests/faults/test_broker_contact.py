@@ -10,8 +10,6 @@ import pytest
 from asyncbackends import ConnectionState, MessageBroker
 from asyncbackends.errors import (
     AuthenticationFailedError,
-    BackendClosedError,
-    BackendError,
     ConnectionFailedError,
     TlsFailedError,
 )
@@ -19,6 +17,7 @@ from tests.faults.broker_products import fresh_arguments
 from tests.faults.broker_runs import BrokerTrials
 from tests.faults.broker_trials import BrokerTrial, Ending, RunBrokerTrial, each_broker
 from tests.faults.listener import ALERT, APPLICATION_DATA, HANDSHAKE, Listener, records
+from tests.faults.server_trials import caused_by
 from tests.servers.certificates import Identity
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
@@ -147,11 +146,6 @@ async def told_of_it(
         ]
     for ending in endings:
         assert isinstance(caused_by(ending.error), AuthenticationFailedError), repr(ending.error)
-
-
-def caused_by(error: BackendError | None) -> BaseException | None:
-    """Give the error itself, or what ended the whole broker."""
-    return error.__cause__ if isinstance(error, BackendClosedError) else error
 
 
 class Case:

@@ -65,11 +65,21 @@ class Three:
     def leader(self) -> Server:
         """Give the server that leads what we use."""
         if isinstance(self.cluster, NatsCluster):
-            name = self.cluster.leader_of(f"ABC-{self._trial.namespace}")
+            name = self.cluster.leader_of(self._stream)
         else:
             name = self.cluster.leader()
         server: Server = self.members[name]
         return server
+
+    def restore(self) -> None:
+        """Start whoever is dead; what is lost next must be all that is missing."""
+        self.cluster.start()
+        if isinstance(self.cluster, NatsCluster):
+            self.cluster.wait_for_copies(self._stream)
+
+    @property
+    def _stream(self) -> str:
+        return f"ABC-{self._trial.namespace}"
 
     def settings(self, **others: Any) -> dict[str, Any]:
         own: dict[str, Any] = {
@@ -121,11 +131,11 @@ async def fail_overs(
                 children = await one.get_children("/here")
                 await seen.shows({"/here", *(f"/here/{name}" for name in children)})
                 await held.release()
-                await trial.fleet.do(three.cluster.start)
+                await trial.fleet.do(three.restore)
                 passed.append(await holder_dies(trial, three, one, leader=None))
                 leader = await trial.fleet.do(three.leader)
                 both.append(await holder_dies(trial, three, one, leader=leader))
-                await trial.fleet.do(three.cluster.start)
+                await trial.fleet.do(three.restore)
             assert await one.read_node("/here/mine") == b"1"
             assert one.session is session
     return served, passed, both

@@ -12,7 +12,6 @@ from asyncbackends import ConnectionState
 from asyncbackends.errors import (
     AccessDeniedError,
     AuthenticationFailedError,
-    BackendClosedError,
     BackendError,
     ConfigurationError,
     ConnectionFailedError,
@@ -29,7 +28,7 @@ from tests.faults.coordination_trials import (
     each_coordination,
 )
 from tests.faults.listener import ALERT, APPLICATION_DATA, Listener, records
-from tests.faults.server_trials import Ending
+from tests.faults.server_trials import Ending, caused_by
 from tests.servers.certificates import Identity
 from tests.servers.process import free_port
 from tests.servers.proxy import Proxy
@@ -323,8 +322,3 @@ async def client_certificates(trial: CoordinationTrial) -> str:
         missing = await trial.refusal(server, tls_ca_file="/nowhere/ca.pem", **nobody)
         assert "/nowhere/ca.pem" in str(missing.failed(ConfigurationError))
     return f"{trial.engine}: without a certificate told after {without.seconds:.2f} s"
-
-
-def caused_by(error: BackendError | None) -> BaseException | None:
-    """Give the error itself, or what ended the whole service."""
-    return error.__cause__ if isinstance(error, BackendClosedError) else error

@@ -15,8 +15,9 @@ from asyncbackends.errors import (
     TlsFailedError,
 )
 from tests.faults.database_runs import Trials
-from tests.faults.database_trials import Ending, RunTrial, Trial, each_driver
+from tests.faults.database_trials import RunTrial, Trial, each_driver
 from tests.faults.listener import ALERT, APPLICATION_DATA, HANDSHAKE, Listener, records
+from tests.faults.server_trials import Ending
 from tests.servers.certificates import Identity
 from tests.servers.server import DatabaseServer
 
