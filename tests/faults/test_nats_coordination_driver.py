@@ -6,6 +6,7 @@ The names hold the numbers of the faults that were found in the driver.
 import asyncio
 import os
 import time
+import traceback
 from collections.abc import AsyncIterator, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from asyncbackends import ConnectionState, Gap, NodeEvent, open_coordination
 from asyncbackends.errors import (
+    AuthenticationFailedError,
     ConfigurationError,
     ConnectionFailedError,
     ConnectionLostError,
@@ -301,6 +303,19 @@ async def test_coordination_n12_nkey_is_a_login(
         with pytest.raises(ConfigurationError, match="nkey_seed_file"):
             async with open_coordination(**settings, nkey_seed_file=str(tmp_path / "missing")):
                 pass
+
+
+async def test_token_is_a_login(servers: Servers, namespace: str) -> None:
+    right, wrong = "a-right-token", "a-wrong-token"
+    with servers.fresh("nats", token=right) as server:
+        settings = {"engine": "nats", "endpoints": server.endpoint, "namespace": namespace}
+        async with open_coordination(**settings, token=right) as client:
+            await client.create_node("/a", ephemeral=True)
+        for login in ({"token": wrong}, {}):
+            with pytest.raises(AuthenticationFailedError) as refusal:
+                async with open_coordination(**settings, **login):
+                    pass
+            assert wrong not in "".join(traceback.format_exception(refusal.value))
 
 
 # What the tree stands on beyond that.

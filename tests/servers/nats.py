@@ -41,6 +41,7 @@ class Nats(Server):
         accounts: bool = False,
         permissions: str = "",
         users: Sequence[str] = (),
+        token: str | None = None,
         **arguments: Any,
     ) -> None:
         """Choose port, folder and account; nothing runs yet.
@@ -49,10 +50,12 @@ class Nats(Server):
         :param permissions: of ``tester``, as its configuration names them; anything without:
             ``{publish: {deny: ["$JS.API.STREAM.CREATE.>"]}}``.
         :param users: more entries of its list of users, for those without a password.
+        :param token: in the place of accounts; clients have to show it.
         """
         self._has_accounts = accounts
         self._permissions = permissions
         self._users = list(users)
+        self._token = token
         self._passwords: dict[str, tuple[str, str]] = {}
         self._probers_password = secrets.token_urlsafe(18)
         super().__init__(**arguments)
@@ -115,7 +118,9 @@ class Nats(Server):
                     link = stack.enter_context(secured)
                 text = json.dumps(content).encode() if content else b""
                 connect: dict[str, Any] = {"verbose": False, "headers": True, "no_responders": True}
-                if self._has_accounts:
+                if self._token is not None:
+                    connect |= {"auth_token": self._token}
+                elif self._has_accounts:
                     connect |= {"user": PROBER, "pass": self._probers_password}
                 said = f"NATS/1.0\r\n{headers}\r\n".encode()
                 link.sendall(
@@ -214,7 +219,9 @@ class Nats(Server):
             else:
                 yield f"{name}: {value}"
         yield _block("jetstream", streams)
-        if self._has_accounts:
+        if self._token is not None:
+            yield _block("authorization", {"token": json.dumps(self._token)})
+        elif self._has_accounts:
             yield "authorization { users: ["
             yield _user(PROBER, self._probers_password)
             yield _user(self.username, self.password, self._permissions)
