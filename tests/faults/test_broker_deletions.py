@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from asyncbackends import Gap, Guarantee, MessageBroker, SubscribeOptions, Subscription
-from asyncbackends.errors import ExchangeNotFoundError, NotFoundError
+from asyncbackends.errors import ExchangeNotFoundError, NotFoundError, PublishRejectedError
 from tests.faults.broker_trials import BrokerTrial, RunBrokerTrial, each_broker, numbers
 
 SOON = 5.0
@@ -91,7 +91,8 @@ async def queue_is_deleted(trial: BrokerTrial) -> str:
     """With one subscriber, idle or busy, and with two that compete."""
     slowest = 0.0
     # What a deleted queue never confirms is sent again after twice this.
-    async with trial.open(link_timeout=2.0) as broker, trial.open() as other:
+    soon = {"link_timeout": 2.0}
+    async with trial.open(**soon) as broker, trial.open(**soon) as other:
         await broker.create_exchange("events")
         async with (
             following(broker, "events", "work") as follower,
@@ -111,7 +112,11 @@ async def queue_is_deleted(trial: BrokerTrial) -> str:
                     follower.gap_at = None
                     await trial.delete_queue("events", "work")
                     slowest = max(slowest, await hears(trial, follower))
-            await broker.flush()
+            try:
+                await broker.flush()
+            except* PublishRejectedError:
+                # RabbitMQ says so of what the deleted queue would have had; the others have it.
+                assert trial.engine == "rabbitmq"
             await has(trial, follower, 599)
             numbers_of = follower.numbers(broker)
             assert numbers_of == sorted(numbers_of)
