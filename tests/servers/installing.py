@@ -31,9 +31,12 @@ def install(products: Sequence[type[Server]]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # Another process may have done it meanwhile.
         absent = missing(products)
-        steps: list[Callable[[], None]] = [product.install for product in absent]
         packages = [package for product in absent for package in product.packages]
-        steps.append(partial(_apt_install, packages))
+        # What builds some of them may be among the packages.
+        steps: list[Callable[[], None]] = [
+            partial(_apt_install, packages),
+            *(product.install for product in absent),
+        ]
         refused = [said for step in steps if (said := _try(step))]
         if not refused and (still := missing(absent)):
             refused = [f"{product.product} was installed, but is not found" for product in still]

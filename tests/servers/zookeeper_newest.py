@@ -39,7 +39,7 @@ POM = f"""\
 class ZooKeeperNewest(ZooKeeper):
     """One ZooKeeper server of the newest version there is."""
 
-    packages: ClassVar[Sequence[str]] = ()
+    packages: ClassVar[Sequence[str]] = () if shutil.which("mvn") else ("maven",)
 
     @classmethod
     def version(cls) -> str | None:
