@@ -126,7 +126,7 @@ class EtcdFeed:
 
     async def _read(self, *, present: bool) -> tuple[int, list[Node]]:
         if present:
-            return await self._reads.present(self._path, self._scope)
+            return await self._reads.present(self._path, self._scope, self._sink.progress)
         return (await self._reads.range(self._probe())).revision, []
 
     def _open(self, start: int) -> None:

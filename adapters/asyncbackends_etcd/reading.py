@@ -1,6 +1,6 @@
 """Reads the tree: nodes, children, all below a node."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from asyncbackends.coordination.paths import ROOT, is_below, name
@@ -83,17 +83,22 @@ class Reads:
         _, kvs = await self._scan(below, start, end, 0, direct=True)
         return [held.stat for held in self._opened(kvs)]
 
-    async def present(self, path: str, scope: WatchScope) -> tuple[int, list[Node]]:
-        """Give what a watch covers, parents first, and the revision at which it was so."""
+    async def present(
+        self, path: str, scope: WatchScope, progress: Callable[[], None]
+    ) -> tuple[int, list[Node]]:
+        """Give what a watch covers, parents first, and the revision at which it was so.
+
+        :param progress: is called whenever some were read.
+        """
         if scope == "node":
             found = await self.range(requests.range_of(self._keys.of(path)))
             return found.revision, [held.node for held in self._opened(found.kvs)]
         below, end = self._keys.below(path)
         if scope == "children":
-            revision, kvs = await self._scan(below, below, end, 0, direct=True)
+            revision, kvs = await self._scan(below, below, end, 0, direct=True, progress=progress)
             return revision, [held.node for held in self._opened(kvs)]
         start, end = self._keys.tree(path)
-        revision, kvs = await self._scan(below, start, end, 0, direct=False)
+        revision, kvs = await self._scan(below, start, end, 0, direct=False, progress=progress)
         nodes = [
             held.node
             for held in self._opened(kvs)
@@ -115,6 +120,7 @@ class Reads:
         *,
         direct: bool,
         keys_only: bool = False,
+        progress: Callable[[], None] | None = None,
     ) -> tuple[int, list[KeyValue]]:
         """Read a range page by page, as it is at one revision, and give that.
 
@@ -128,6 +134,8 @@ class Reads:
                 start, end, limit=limit, revision=revision, keys_only=keys_only
             )
             page = await self.range(request)
+            if progress is not None:
+                progress()
             revision = revision or page.revision
             found += [kv for kv in page.kvs if _is_direct(below, kv)] if direct else page.kvs
             if not page.more or not page.kvs:

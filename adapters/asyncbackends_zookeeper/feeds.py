@@ -82,7 +82,9 @@ class ZooKeeperFeed:
         raise CompactedError(message, oldest=revision)
 
     async def _present(self) -> Sequence[Node]:
-        found = await walk(self._reading, self._names, self.path, self._scope, self)
+        found = await walk(
+            self._reading, self._names, self.path, self._scope, self, self._sink.progress
+        )
         self._seen = found.seen
         self._last = found.last
         self._deletions.clear()

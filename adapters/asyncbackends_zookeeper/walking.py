@@ -5,6 +5,7 @@ event before a reply is in it already, one after it is not.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -41,9 +42,17 @@ class Deletions(Protocol):
 
 
 async def walk(
-    reading: Reading, names: Names, path: str, scope: WatchScope, deletions: Deletions
+    reading: Reading,
+    names: Names,
+    path: str,
+    scope: WatchScope,
+    deletions: Deletions,
+    progress: Callable[[], None],
 ) -> Present:
-    """Read a node, its children, or it and all below it."""
+    """Read a node, its children, or it and all below it.
+
+    :param progress: is called whenever some were read.
+    """
     present = Present([], {}, 0)
     level = [path]
     while level:
@@ -53,6 +62,7 @@ async def walk(
             is_top = these[0] == path
             lists = scope == "tree" or (scope == "children" and is_top)
             found = await asyncio.gather(*(_read(reading, names, one, lists) for one in these))
+            progress()
             for one, (node, listing, position) in zip(these, found, strict=True):
                 if not is_top:
                     above = parent(one)

@@ -68,6 +68,13 @@ class WatchSink(Protocol):
         """
         ...
 
+    def progress(self) -> None:
+        """Hear that a feed which has not begun yet has read more of what is there.
+
+        There may be more of it than can be read within the time of one call.
+        """
+        ...
+
     def broken(self, error: BackendError | None = None) -> None:
         """Hear that events may have been missed: the feed is over, and the link is not.
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Protocol, Self
@@ -195,6 +196,10 @@ class WireWatch:
             return event
         if self._failure is not None:
             raise self._failure
+        link = self.owner.links.link
+        if self._gap is not None and self._next is None and link is not None:
+            # Only now that somebody waits: what is there may be much, and change until it is read.
+            self._again(link)
         if self._gap is None or self._next is None or not self._next.begun:
             return None
         gap, self._gap = self._gap, None
@@ -208,9 +213,10 @@ class WireWatch:
         self._miss("reconnect")
 
     def link_restored(self, link: CoordinationLink) -> None:
-        """Follow again, where something was missed."""
-        if self._open and self._gap is not None and self._next is None:
+        """Follow again, where something was missed and somebody waits, or was told of a failure."""
+        if self._failure is not None and self._open and self._next is None:
             self._again(link)
+        self._woken.set()
 
     def wake(self) -> None:
         """Let whoever waits look again."""
@@ -222,11 +228,9 @@ class WireWatch:
             stretch.spoiled = (reason, error)
             return
         self._miss(reason)
-        link = self.owner.links.link
         if error is not None:
             self._fail(error)
-        elif self._open and link is not None:
-            self._again(link)
+        self._woken.set()
 
     def _fail(self, error: BackendError) -> None:
         """Raise an error to whoever reads, until another link can be followed."""
@@ -252,7 +256,7 @@ class WireWatch:
         links = self.owner.links
         refused: BackendError | None = None
         try:
-            async with asyncio.timeout(self.owner.timeout):
+            async with stretch.in_time(self.owner.timeout):
                 while links.link is link and self._next is stretch and not stretch.begun:
                     try:
                         await stretch.follow(link, None, present=True)
@@ -292,6 +296,20 @@ class _Stretch:
         """What became of it before it was the watch's."""
         self.last: int | None = None
         """The highest revision that it has."""
+        self._limit: tuple[asyncio.Timeout, float] | None = None
+
+    @asynccontextmanager
+    async def in_time(self, seconds: float) -> AsyncGenerator[None]:
+        """End the block where its feed made no progress for so many seconds.
+
+        :raises TimeoutError: it was ended.
+        """
+        async with asyncio.timeout(seconds) as timeout:
+            self._limit = (timeout, seconds)
+            try:
+                yield
+            finally:
+                self._limit = None
 
     async def follow(self, link: CoordinationLink, since: int | None, *, present: bool) -> None:
         owner = self._watch.owner
@@ -336,6 +354,13 @@ class _Stretch:
             self._watch.broken(self, "overflow", None)
         elif self.begun:
             self._watch.wake()
+
+    def progress(self) -> None:
+        if self._limit is None:
+            return
+        timeout, seconds = self._limit
+        if not timeout.expired():
+            timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def broken(self, error: BackendError | None = None) -> None:
         if not self._closed:

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from asyncbackends import open_coordination
+from asyncbackends.coordination.pending import MAX_PENDING
 from asyncbackends.coordination.transaction import Create
 from asyncbackends.coordination.wire import Followed
 from asyncbackends.errors import ConnectionFailedError, ConnectionLostError
@@ -15,6 +16,7 @@ from asyncbackends.protocols.coordination import SessionState
 from asyncbackends.protocols.nodes import NodeEvent
 from asyncbackends.protocols.values import Gap
 from asyncbackends.testing.harness import AsyncioHarness
+from asyncbackends_memory.tree.editing import Edit
 from tests.unit.tree_wire import TreeFeed, TreeLink, server_of
 
 
@@ -202,3 +204,64 @@ async def test_watch_waits_out_what_passes_when_it_is_begun_again(
                 event = await anext(events)
                 assert isinstance(event, NodeEvent)
                 assert event.value == b"1"
+
+
+async def test_watch_that_overflowed_lists_nothing_until_it_is_read(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes goes on changing, and a list for nobody would be of no use to it."""
+    begin, begun = TreeFeed.begin, list[TreeFeed]()
+
+    async def counted(feed: TreeFeed, since: int | None, *, present: bool) -> Followed:
+        begun.append(feed)
+        return await begin(feed, since, present=present)
+
+    monkeypatch.setattr(TreeFeed, "begin", counted)
+    async with open_coordination(**settings) as one, asyncio.timeout(30):
+        tree = server_of(settings["endpoints"]).tree
+        async with one.watch("/", scope="children") as events:
+            for number in range(2 * MAX_PENDING):
+                edit = Edit(tree)
+                edit.apply(Create(f"/{number}", b""), None)
+                edit.commit()
+            await asyncio.sleep(0.1)
+            assert len(begun) == 1
+            gap = await anext(events)
+            assert isinstance(gap, Gap)
+            assert gap.reason == "overflow"
+            assert len(begun) == 2
+            given = [await anext(events) for _ in range(2 * MAX_PENDING)]
+            paths = {event.path for event in given if isinstance(event, NodeEvent)}
+            assert paths == {f"/{number}" for number in range(2 * MAX_PENDING)}
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_long_list_of_what_is_there_costs_no_link_while_more_of_it_comes(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tells: bool
+) -> None:
+    """The time of one call bounds what a server does not answer, not how much is there."""
+    server = server_of(settings["endpoints"])
+    async with open_coordination(**settings, operation_timeout=0.3) as one, asyncio.timeout(5):
+        await one.create_node("/here", b"1")
+        async with one.watch("/here") as events:
+            begin, begun = TreeFeed.begin, list[TreeFeed]()
+
+            async def long(feed: TreeFeed, since: int | None, *, present: bool) -> Followed:
+                begun.append(feed)
+                if len(begun) == 1:
+                    for _ in range(8):
+                        await asyncio.sleep(0.1)
+                        if tells:
+                            feed.sink.progress()
+                return await begin(feed, since, present=present)
+
+            monkeypatch.setattr(TreeFeed, "begin", long)
+            server.events_to_lose = 1
+            (link,) = server.links
+            await one.update_node("/here", b"2")
+            assert isinstance(await anext(events), Gap)
+            event = await anext(events)
+            assert isinstance(event, NodeEvent)
+            assert event.value == b"2"
+            assert len(begun) == (1 if tells else 2)
+            assert (link in server.links) is tells

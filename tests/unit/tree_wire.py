@@ -202,7 +202,7 @@ class TreeFeed:
         self.path = path
         self.scope: WatchScope = scope
         self.link = link
-        self._sink = sink
+        self.sink = sink
 
     async def begin(self, since: int | None, *, present: bool) -> Followed:
         tree = self.link.server.tree
@@ -216,7 +216,7 @@ class TreeFeed:
             if since is not None:
                 for event in tree.since(since):
                     if covers(self.path, self.scope, event):
-                        self._sink.offer(event)
+                        self.sink.offer(event)
             tree.add_watcher(self)
             return Followed(tree.revision if since is None else since, nodes)
 
@@ -232,12 +232,12 @@ class TreeFeed:
             return
         if server.events_to_lose > 0:
             server.events_to_lose -= 1
-            self._sink.broken()
+            self.sink.broken()
         else:
-            self._sink.offer(event)
+            self.sink.offer(event)
 
     def miss(self, revision: int) -> None:
-        self._sink.broken()
+        self.sink.broken()
 
     def close(self) -> None:
         self.link.server.tree.remove_watcher(self)

@@ -118,6 +118,7 @@ class NatsFeed:
         revision = max((one.sequence for one, _ in first), default=0)
         nodes: list[Node] = []
         async for some in _in_turns(there):
+            self._sink.progress()
             self._seen.begin(some)
             if present:
                 nodes += [one.node for one in some]
@@ -265,6 +266,8 @@ class NatsFeed:
             self._take(record)
             return
         self._first.append((record, written))
+        if count % AT_ONCE == 0:
+            self._sink.progress()
         if not pending and not self._caught_up.done():
             self._caught_up.set_result(None)
 

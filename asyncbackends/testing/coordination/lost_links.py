@@ -202,6 +202,8 @@ class LostLinksConformance(FaultFixtures):
             wanted = {f"{root}/{name}": b"" for name in ("before", "0", "1", "2")}
             await replay_until(harness, feed, replay, wanted)
             assert replay.gaps == 0
+            # A watch may have followed again only when it was read: not all was lost by then.
+            faults.clear()
             await other.create_node(f"{root}/after")
             (event,) = await events_of(harness, feed, 1)
             assert (event.kind, event.path) == ("created", f"{root}/after")

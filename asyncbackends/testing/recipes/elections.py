@@ -8,6 +8,7 @@ from asyncbackends.errors import (
     InvalidRequestError,
     LeadershipLostError,
 )
+from asyncbackends.protocols.values import Fence
 from asyncbackends.recipes.election import Election, Term
 from asyncbackends.recipes.observing import Leader
 from asyncbackends.testing.coordination.fixtures import (
@@ -21,6 +22,7 @@ from asyncbackends.testing.recipes.in_line import (
     MOST_SUSPENSIONS,
     is_empty,
     wait_for_line,
+    wait_for_some,
 )
 
 __all__ = ("ElectionConformance",)
@@ -244,17 +246,18 @@ class ElectionConformance(CoordinationFixtures):
     ) -> None:
         leaving = make_coordination()
         await leaving.connect()
+        terms: list[Fence] = []
 
         async def lead() -> None:
-            async with Election(leaving, root).lead():
+            async with Election(leaving, root).lead() as term:
+                terms.append(term.fence)
                 await harness.sleep(FOR_EVER)
 
         async with harness.background(harness.outcomes(lead())) as leading:
-            await wait_for_line(harness, coordination, root, 1)
-            (first,) = await coordination.contenders(root)
+            await wait_for_some(harness, terms)
             async with harness.deadline(10):
                 await leaving.shutdown()
                 async with Election(coordination, root).lead() as second:
-                    assert second.fence.order > first.fence.order
+                    assert second.fence.order > terms[0].order
                 ((_, error),) = await leading.result()
         assert isinstance(error, LeadershipLostError)

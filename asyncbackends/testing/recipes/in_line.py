@@ -1,11 +1,19 @@
 """What the tests of the recipes share: who is in line before a path, and trying to be."""
 
+from collections.abc import Sized
 from typing import Final
 
 from asyncbackends.testing.coordination.fixtures import Coordination
 from asyncbackends.testing.harness import Harness
 
-__all__ = ("FOR_EVER", "MOST_SUSPENSIONS", "is_empty", "nobody_left", "wait_for_line")
+__all__ = (
+    "FOR_EVER",
+    "MOST_SUSPENSIONS",
+    "is_empty",
+    "nobody_left",
+    "wait_for_line",
+    "wait_for_some",
+)
 
 FOR_EVER: Final = 3600.0
 """Seconds that a body waits which is to be ended by something else."""
@@ -20,6 +28,18 @@ async def wait_for_line(harness: Harness, client: Coordination, path: str, count
         return len(await client.contenders(path)) >= count
 
     assert await harness.eventually(complete), await client.contenders(path)
+
+
+async def wait_for_some(harness: Harness, entered: Sized) -> None:
+    """Wait until somebody put down that it holds: who contends may not have heard yet that it does.
+
+    A service shows an entry to others before it answers the one who made it.
+    """
+
+    async def some() -> bool:
+        return len(entered) > 0
+
+    assert await harness.eventually(some), "nobody holds"
 
 
 async def is_empty(client: Coordination, path: str) -> bool:

@@ -25,6 +25,7 @@ from asyncbackends.testing.recipes.in_line import (
     is_empty,
     nobody_left,
     wait_for_line,
+    wait_for_some,
 )
 
 __all__ = ("LockConformance",)
@@ -311,7 +312,7 @@ class LockConformance(CoordinationFixtures):
                 ended.append("went on")
 
         async with harness.background(harness.outcomes(hold())) as holding:
-            await wait_for_line(harness, coordination, root, 1)
+            await wait_for_some(harness, entered)
             async with harness.background(Lock(coordination, root).acquire()) as waiting:
                 await wait_for_line(harness, coordination, root, 2)
                 async with harness.deadline(10):

@@ -26,6 +26,7 @@ from asyncbackends.testing.recipes.in_line import (
     is_empty,
     nobody_left,
     wait_for_line,
+    wait_for_some,
 )
 
 __all__ = ("LostHoldersConformance",)
@@ -93,7 +94,7 @@ class LostHoldersConformance(FaultFixtures):
                     fences.clear()
 
             async with harness.background(harness.outcomes(block(client, root, body))) as first:
-                await wait_for_line(harness, coordination, root, 1)
+                await wait_for_some(harness, fences)
                 async with harness.background(block(coordination, root, body)) as second:
                     await wait_for_line(harness, coordination, root, 2)
                     faults.expire_session(client.session.id)
