@@ -33,6 +33,9 @@ LEAST_PATIENCE: Final = 1.0
 class EtcdWire:
     """See :class:`asyncbackends.coordination.wire.Wire`."""
 
+    # A range is looked for in an index that keeps keys that are gone until it is compacted.
+    remembers_names = True
+
     def __init__(self, endpoints: Sequence[str], options: EtcdCoordinationOptions) -> None:
         self.clock: Clock = SystemClock()
         self._options = options

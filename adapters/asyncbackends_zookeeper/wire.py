@@ -34,6 +34,8 @@ __all__ = ("ZooKeeperWire", "create")
 class ZooKeeperWire:
     """Implements :class:`asyncbackends.coordination.wire.Wire`."""
 
+    remembers_names = False
+
     def __init__(self, endpoints: Sequence[str], options: ZooKeeperOptions) -> None:
         self.clock: Clock = SystemClock()
         self._options = options

@@ -1,6 +1,7 @@
 """Names of contenders' entries, and their tickets."""
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 from uuid import uuid4
@@ -10,9 +11,18 @@ from asyncbackends.errors import InvalidRequestError
 from asyncbackends.protocols.nodes import NodeStat, Ticket
 from asyncbackends.protocols.values import Fence
 
-__all__ = ("checked_ticket", "is_entry_name", "new_entry", "ticket_of", "tickets_of")
+__all__ = (
+    "EntryNames",
+    "checked_ticket",
+    "is_entry_name",
+    "new_entry",
+    "ticket_of",
+    "tickets_of",
+)
 
 ENTRY: Final = re.compile(r"[0-9a-f]{32}")
+MOST_PATHS: Final = 1000
+"""Of so many paths, the last ones, names are kept to be used again."""
 
 
 def new_entry(path: str) -> str:
@@ -21,6 +31,47 @@ def new_entry(path: str) -> str:
     :raises InvalidRequestError: ``path`` is none, or too long to have one below it.
     """
     return checked_path(child(checked_path(path), uuid4().hex))
+
+
+class EntryNames:
+    """The names of one client's entries, which are used again once nobody can mean the old entry.
+
+    That is so where its maker had the answer that made it, and the one that withdrew it. What a
+    request in doubt was about is never used again. A ticket's order tells the entries of one name
+    apart.
+    """
+
+    def __init__(self) -> None:
+        self._session_id = ""
+        self._made: set[str] = set()
+        """The entries of that session, of which its client knows for certain."""
+        self._free: OrderedDict[str, list[str]] = OrderedDict()
+
+    def entry(self, path: str) -> str:
+        """Give the path of an entry that is not there, for a contender on ``path``.
+
+        :raises InvalidRequestError: see :func:`new_entry`.
+        """
+        names = self._free.get(path)
+        return names.pop() if names else new_entry(path)
+
+    def made(self, entry: str, session_id: str) -> None:
+        """Hear that an entry was made for certain; those of other sessions are no more."""
+        if session_id != self._session_id:
+            self._session_id = session_id
+            self._made.clear()
+        self._made.add(entry)
+
+    def withdrawn(self, entry: str) -> None:
+        """Hear that a request of this client took an entry away."""
+        if entry not in self._made:
+            return
+        self._made.remove(entry)
+        path = parent(entry)
+        self._free.setdefault(path, []).append(entry)
+        self._free.move_to_end(path)
+        if len(self._free) > MOST_PATHS:
+            self._free.popitem(last=False)
 
 
 def is_entry_name(segment: str) -> bool:

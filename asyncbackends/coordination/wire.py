@@ -207,6 +207,15 @@ class Wire(Protocol):
         """What it can take."""
         ...
 
+    @property
+    def remembers_names(self) -> bool:
+        """Whether reading a node's children is the slower the more were there before.
+
+        Then contenders' entries take names of their client's again. A Guard must hold by what made
+        the entry, at the very moment at which it is applied.
+        """
+        ...
+
     def error(self, exc: Exception) -> BackendError | None:
         """Give our error for a driver's, None for what is not the driver's."""
         ...

@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from asyncbackends.backoff import between_links
 from asyncbackends.coercion import changed_options
+from asyncbackends.coordination.contending import EntryNames
 from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.wire import CoordinationLink, Wire
@@ -132,8 +133,9 @@ class WireClient(Generic[OptionsT]):
             interval,
         )
         self.access = Access(self.links, keeper, self.errors, options.operation_timeout, self.check)
-        self.withdrawals = Withdrawals(self.access, keeper, self.start)
-        self.entries = Entries(self.access, self.withdrawals)
+        names = EntryNames() if wire.remembers_names else None
+        self.withdrawals = Withdrawals(self.access, keeper, self.start, names)
+        self.entries = Entries(self.access, self.withdrawals, names)
         with self.seam("connect"):
             self.states.set(ConnectionState.CONNECTING)
             end = asyncio.get_running_loop().time() + options.connect_timeout

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
+from asyncbackends.coordination.contending import EntryNames
 from asyncbackends.coordination.keeping import SessionKeeper
 from asyncbackends.coordination.transaction import Delete, Guard, NodeOperation
 from asyncbackends.coordination.wire import RefusedError
@@ -34,12 +35,15 @@ class Withdrawals:
         access: Access,
         keeper: SessionKeeper,
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], bool],
+        names: EntryNames | None = None,
     ) -> None:
         """Make it.
 
         :param start: runs something in the owner's group; False when that is closed.
+        :param names: hears which are free again.
         """
         self._access = access
+        self._names = names
         self._keeper = keeper
         self._start = start
         self._going: set[str] = set()
@@ -55,7 +59,8 @@ class Withdrawals:
         operations = (Guard(ticket), Delete(ticket.path))
         again = partial(self._until_gone, operations, ticket.session_id, AGAIN)
         try:
-            await self._once(operations)
+            if await self._once(operations) and self._names is not None:
+                self._names.withdrawn(ticket.path)
         except BackendError as error:
             if self._go_on(ticket.path, ticket.session_id, again):
                 error.maybe_applied = True
@@ -116,11 +121,13 @@ class Withdrawals:
             else:
                 return
 
-    async def _once(self, operations: Sequence[NodeOperation]) -> None:
+    async def _once(self, operations: Sequence[NodeOperation]) -> bool:
+        """Say whether this took it away; else it was gone already."""
         try:
             await self._access.write(operations)
         except RefusedError:
-            return  # it is gone already
+            return False
+        return True
 
     def _lives(self, session_id: str) -> bool:
         session = self._keeper.session

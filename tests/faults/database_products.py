@@ -34,6 +34,8 @@ class ProductSql:
     """From now on the server takes no writes."""
     writable: str
     """It takes writes again."""
+    takes_no_writes: str
+    """Gives 1 or 0."""
     impatient: str
     """New connections wait for a lock a second at most."""
     patient: str
@@ -86,6 +88,7 @@ PRODUCTS: Mapping[str, ProductSql] = {
         may_use="",
         read_only="ALTER SYSTEM SET default_transaction_read_only = on;\nSELECT pg_reload_conf()",
         writable="ALTER SYSTEM RESET default_transaction_read_only;\nSELECT pg_reload_conf()",
+        takes_no_writes="SELECT (current_setting('default_transaction_read_only') = 'on')::int",
         impatient=f"ALTER ROLE {USERNAME} SET lock_timeout = '1s'",
         patient=f"ALTER ROLE {USERNAME} RESET lock_timeout",
         strict="default_transaction_isolation",
@@ -110,6 +113,7 @@ PRODUCTS: Mapping[str, ProductSql] = {
         may_use=f"GRANT ALL ON `{{database}}`.* TO '{USERNAME}'@'%'",
         read_only="SET GLOBAL read_only = ON",
         writable="SET GLOBAL read_only = OFF",
+        takes_no_writes="SELECT @@global.read_only",
         impatient="SET GLOBAL innodb_lock_wait_timeout = 1",
         patient="SET GLOBAL innodb_lock_wait_timeout = DEFAULT",
         strict="transaction-isolation",

@@ -120,6 +120,24 @@ class Trial(ServerTrial[DatabaseServer]):
         """See that nothing is left on the server."""
         await self.settled(self.connected_to_nobody, "connections are left on the server")
 
+    async def stop_writes(self) -> None:
+        """Let the server take no writes."""
+        await self._change_writes(self.product.read_only, 1)
+
+    async def allow_writes(self) -> None:
+        """Let the server take writes again."""
+        await self._change_writes(self.product.writable, 0)
+
+    async def _change_writes(self, statement: str, wanted: int) -> None:
+        await self.sql(statement)
+
+        async def is_known() -> bool:
+            # A connection that is opened later than all others have been told.
+            found = await self.sql(self.product.takes_no_writes)
+            return self.product.last_number(found) == wanted
+
+        await self.settled(is_known, "the server does not do what it was told of writes")
+
     async def end_connections(self) -> None:
         """End them on the server, as an administrator does."""
         ids = {*(await self.sql(self.product.ids)).split()}

@@ -164,7 +164,7 @@ def test_read_only(run_trial: RunTrial, engine: str) -> None:
 async def read_only(trial: Trial) -> str:
     async with trial.open(operation_timeout=5) as db:
         there = await create(db)
-        await trial.sql(trial.product.read_only)
+        await trial.stop_writes()
         try:
             new = str(uuid4())
             for call in (
@@ -181,7 +181,7 @@ async def read_only(trial: Trial) -> str:
                 assert await other.object_list("network", count=True) == 1
                 (await trial.ending(create(other))).failed(AccessDeniedError)
         finally:
-            await trial.sql(trial.product.writable)
+            await trial.allow_writes()
         await create(db)
         assert await db.object_list("network", count=True) == 2
     return ""
@@ -227,14 +227,14 @@ async def endpoints_fail_over(trial: Trial) -> str:
             assert (await db.object_get("network", marker))["uuid"] == marker
         await trial.thaw()
         # One that takes no writes is passed over, at first contact and later on.
-        await trial.sql(trial.product.read_only)
+        await trial.stop_writes()
         async with trial.open(**both) as db:
             await create(db)
             assert (await db.object_get("network", marker))["uuid"] == marker
-        await trial.sql(trial.product.writable)
+        await trial.allow_writes()
         async with trial.open(**both) as db:
             await db.object_get("network", there)
-            await trial.sql(trial.product.read_only)
+            await trial.stop_writes()
             refused = await trial.ending(create(db))
             refused.failed(AccessDeniedError)
             await create(db)
@@ -242,7 +242,7 @@ async def endpoints_fail_over(trial: Trial) -> str:
     finally:
         await trial.fleet.do(end, second)
         await trial.revive()
-        await trial.sql(trial.product.writable)
+        await trial.allow_writes()
     return f"{trial.driver}: on the second endpoint {moved:.2f} s after the first one died"
 
 

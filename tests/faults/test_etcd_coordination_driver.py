@@ -364,3 +364,23 @@ async def test_coordination_e14_no_transaction_only_reads(server: Etcd) -> None:
         kinds = {number for each in operations for number, _, _ in fields_of(each)}
         assert kinds & {2, 3}, "it neither puts nor deletes"
     assert server.is_running
+
+
+async def test_coordination_e15_a_lock_in_use_makes_no_names(settings: dict[str, Any]) -> None:
+    """Keys that are gone stay in the index that a range is looked for in, until it is compacted."""
+    async with open_coordination(**settings) as one, open_coordination(**settings) as two:
+        tickets = [
+            await one.contend("/lock"),
+            await two.contend("/lock"),
+            await one.contend("/lock"),
+        ]
+        for _ in range(50):
+            first = tickets.pop(0)
+            client = one if first.session_id == one.session.id else two
+            await client.withdraw(first)
+            tickets.append(await client.contend("/lock"))
+            assert tickets[-1].path == first.path
+            assert tickets[-1].order > tickets[-2].order
+            # What is asked again about an entry that is gone says nothing of the one in its place.
+            await client.withdraw(first)
+            assert await two.contenders("/lock") == tickets

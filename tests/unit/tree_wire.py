@@ -248,6 +248,7 @@ class TreeWire:
 
     guarantees = COORDINATION_GUARANTEES
     limits = COORDINATION_LIMITS
+    remembers_names = True
 
     def __init__(self, endpoints: Sequence[str], options: ServerCoordinationOptions) -> None:
         self.clock: Clock = SystemClock()

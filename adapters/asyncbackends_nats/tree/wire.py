@@ -36,6 +36,8 @@ LONGEST_LINK: Final = 20.0
 class NatsTreeWire:
     """Implements :class:`asyncbackends.coordination.wire.Wire`."""
 
+    remembers_names = False
+
     def __init__(self, endpoints: Sequence[str], options: NatsCoordinationOptions) -> None:
         _check_times(options)
         self.clock: Clock = SystemClock()
