@@ -101,6 +101,12 @@ class Owner:
                     opened.set_result(None)
                 await stop.wait()
                 self.group.cancel_scope.cancel()
+            if not stop.is_set():
+                # Without an error the group ends only so.
+                message = "one of its tasks was cancelled, and not by what it belongs to"
+                self._failure = RuntimeError(message)
+                if not opened.done():
+                    opened.set_exception(self._failure)
         except BaseException as error:
             cause = _single(error)
             self._failure = cause if isinstance(cause, Exception) else None

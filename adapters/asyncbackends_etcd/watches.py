@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+from asyncbackends.errors import ConnectionLostError
 from asyncbackends_etcd import requests
 from asyncbackends_etcd.calls import Calls
 from asyncbackends_etcd.grpc_channel import CallEnd
@@ -53,7 +54,10 @@ class Watch:
         """Hear nothing any more."""
         if not self.closed:
             self.closed = True
-            if not self.begun.cancel() and not self.begun.cancelled():
+            if not self.begun.done():
+                # Not a cancellation: that would be one of whoever waits for it.
+                self.begun.set_exception(ConnectionLostError("the watch was closed meanwhile"))
+            if not self.begun.cancelled():
                 # Nobody may have waited for it.
                 self.begun.exception()
             self.stream.forget(self)

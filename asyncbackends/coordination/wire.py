@@ -107,7 +107,10 @@ class Feed(Protocol):
         ...
 
     def close(self) -> None:
-        """Offer nothing any more; the engine lets the server forget it. Never raises."""
+        """Offer nothing any more; the engine lets the server forget it. Never raises.
+
+        A ``begin`` that is under way goes on, or ends with an error, and not with a cancellation.
+        """
         ...
 
 

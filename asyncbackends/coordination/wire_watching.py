@@ -169,6 +169,8 @@ class WireWatch:
         self._stretch.close()
         if self._next is not None:
             self._next.close()
+            # Whoever begins it sees that nobody wants it any more.
+            self._next = None
         self._woken.set()
 
     def __aiter__(self) -> AsyncIterator[NodeEvent | Gap]:

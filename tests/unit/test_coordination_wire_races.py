@@ -265,3 +265,42 @@ async def test_long_list_of_what_is_there_costs_no_link_while_more_of_it_comes(
             assert event.value == b"2"
             assert len(begun) == (1 if tells else 2)
             assert (link in server.links) is tells
+
+
+async def test_watch_that_is_left_while_it_is_begun_again_leaves_nothing(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(settings["endpoints"])
+    async with open_coordination(**settings) as one, asyncio.timeout(5):
+        await one.create_node("/here", b"1")
+        begin, close, open_feeds = TreeFeed.begin, TreeFeed.close, set[TreeFeed]()
+        beginning, going_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(feed: TreeFeed, since: int | None, *, present: bool) -> Followed:
+            open_feeds.add(feed)
+            beginning.set()
+            await going_on.wait()
+            return await begin(feed, since, present=present)
+
+        def closed(feed: TreeFeed) -> None:
+            open_feeds.discard(feed)
+            close(feed)
+
+        for waits in (False, True):
+            async with one.watch("/here") as events:
+                monkeypatch.setattr(TreeFeed, "begin", slow)
+                monkeypatch.setattr(TreeFeed, "close", closed)
+                server.events_to_lose = 1
+                await one.update_node("/here", b"2")
+                reading = asyncio.ensure_future(anext(events))
+                # Once the task that begins it has run, and once before.
+                await (beginning.wait() if waits else asyncio.sleep(0))
+            reading.cancel()
+            await asyncio.wait({reading})
+            going_on.set()
+            await asyncio.sleep(0.01)
+            assert not open_feeds
+            monkeypatch.undo()
+            beginning.clear()
+            going_on.clear()
+        assert await one.read_node("/here") == b"2"

@@ -234,3 +234,41 @@ async def test_what_a_fork_inherited_is_refused_and_left_alone(
     await background.owner.stop(grace=1)
     with pytest.raises(BackendClosedError):
         background.owner.check()
+
+
+async def test_task_that_was_cancelled_by_a_stranger_is_a_failure(background: Background) -> None:
+    """anyio's groups end without a word then."""
+    owner = background.owner
+
+    async def waiting() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    await owner.start(background.opening, background.closing)
+    assert owner.group is not None
+    owner.group.start_soon(waiting)
+    await asyncio.sleep(0.01)
+    with pytest.raises(BackendClosedError, match=r"failed: one of its tasks was cancelled"):
+        owner.check()
+    await owner.stop(0.0)
+
+
+async def test_task_that_was_cancelled_by_a_stranger_ends_the_opening(
+    background: Background,
+) -> None:
+    owner = background.owner
+
+    async def opening() -> None:
+        assert owner.group is not None
+        owner.group.start_soon(waiting)
+        await asyncio.sleep(3600)
+
+    async def waiting() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.cancel()
+        await future
+
+    async with asyncio.timeout(5):
+        with pytest.raises(RuntimeError, match="one of its tasks was cancelled"):
+            await owner.start(opening, background.closing)

@@ -176,6 +176,26 @@ class LostLinksConformance(FaultFixtures):
             await replay_until(harness, feed, replay, {f"{root}/b": b"", f"{root}/c": b""})
             assert replay.gaps <= 1
 
+    async def test_watch_may_be_left_while_it_is_begun_again(
+        self,
+        coordination: Coordination,
+        other: Coordination,
+        faults: SessionFaults,
+        root: str,
+        harness: Harness,
+    ) -> None:
+        session = coordination.session
+        for number in range(30):
+            async with coordination.watch(root, scope="tree") as feed:
+                faults.drop_events(1)
+                await other.create_node(f"{root}/{number}")
+                async with harness.background(harness.collect(feed, 2)):
+                    # So it is left at every step of that.
+                    await harness.sleep(number * 0.0003)
+            faults.clear()
+        assert await coordination.get_children(root) != []
+        assert coordination.session is session
+
     @pytest.mark.parametrize("lost", [1, 3])
     async def test_lost_events_are_told_by_one_gap(
         self,
