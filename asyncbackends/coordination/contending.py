@@ -34,14 +34,15 @@ def new_entry(path: str) -> str:
 
 
 class EntryNames:
-    """The names of one client's entries, which are used again once nobody can mean the old entry.
+    """The names of one client's entries, used again, or not, once nobody can mean the old entry.
 
     That is so where its maker had the answer that made it, and the one that withdrew it. What a
     request in doubt was about is never used again. A ticket's order tells the entries of one name
     apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, again: bool) -> None:
+        self._again = again
         self._session_id = ""
         self._made: set[str] = set()
         """The entries of that session, of which its client knows for certain."""
@@ -57,6 +58,8 @@ class EntryNames:
 
     def made(self, entry: str, session_id: str) -> None:
         """Hear that an entry was made for certain; those of other sessions are no more."""
+        if not self._again:
+            return
         if session_id != self._session_id:
             self._session_id = session_id
             self._made.clear()

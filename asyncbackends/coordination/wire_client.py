@@ -133,7 +133,7 @@ class WireClient(Generic[OptionsT]):
             interval,
         )
         self.access = Access(self.links, keeper, self.errors, options.operation_timeout, self.check)
-        names = EntryNames() if wire.remembers_names else None
+        names = EntryNames(again=wire.remembers_names)
         self.withdrawals = Withdrawals(self.access, keeper, self.start, names)
         self.entries = Entries(self.access, self.withdrawals, names)
         with self.seam("connect"):

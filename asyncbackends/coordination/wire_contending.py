@@ -5,7 +5,7 @@ from typing import Final
 
 import anyio
 
-from asyncbackends.coordination.contending import EntryNames, new_entry
+from asyncbackends.coordination.contending import EntryNames
 from asyncbackends.coordination.session import LiveSession
 from asyncbackends.coordination.transaction import Create
 from asyncbackends.coordination.wire import RefusedError
@@ -27,13 +27,7 @@ class Entries:
     So a caller that is cancelled does not leave a request behind whose answer nobody hears.
     """
 
-    def __init__(
-        self, access: Access, withdrawals: Withdrawals, names: EntryNames | None = None
-    ) -> None:
-        """Make it.
-
-        :param names: gives names again; else each entry has one of its own.
-        """
+    def __init__(self, access: Access, withdrawals: Withdrawals, names: EntryNames) -> None:
         self._access = access
         self._withdrawals = withdrawals
         self._names = names
@@ -76,8 +70,7 @@ class Entries:
         if attempt.error is not None:
             raise attempt.error
         assert attempt.stat is not None  # noqa: S101  # it has settled without an error
-        if self._names is not None:
-            self._names.made(attempt.stat.path, attempt.sessions[-1].id)
+        self._names.made(attempt.stat.path, attempt.sessions[-1].id)
         return attempt.stat, attempt.first
 
     async def _run(self, attempt: "_Attempt", path: str, value: bytes, end: float) -> None:
@@ -105,8 +98,8 @@ class Entries:
     async def _try(self, attempt: "_Attempt", path: str, value: bytes, end: float) -> None:
         try:
             while attempt.stat is None and not attempt.disowned:
-                entry = new_entry(path) if self._names is None else self._names.entry(path)
-                await self._once(attempt, Create(entry, value, ephemeral=True), end)
+                create = Create(self._names.entry(path), value, ephemeral=True)
+                await self._once(attempt, create, end)
         except BackendError as error:
             attempt.error = error
         except RefusedError as refused:

@@ -35,7 +35,7 @@ class Withdrawals:
         access: Access,
         keeper: SessionKeeper,
         start: Callable[[Callable[[], Coroutine[Any, Any, None]]], bool],
-        names: EntryNames | None = None,
+        names: EntryNames,
     ) -> None:
         """Make it.
 
@@ -59,7 +59,7 @@ class Withdrawals:
         operations = (Guard(ticket), Delete(ticket.path))
         again = partial(self._until_gone, operations, ticket.session_id, AGAIN)
         try:
-            if await self._once(operations) and self._names is not None:
+            if await self._once(operations):
                 self._names.withdrawn(ticket.path)
         except BackendError as error:
             if self._go_on(ticket.path, ticket.session_id, again):

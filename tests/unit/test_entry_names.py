@@ -4,7 +4,7 @@ from asyncbackends.coordination.contending import MOST_PATHS, EntryNames
 
 
 def test_name_is_used_again_once_its_entry_was_made_and_withdrawn() -> None:
-    names = EntryNames()
+    names = EntryNames(again=True)
     first, second = names.entry("/a"), names.entry("/a")
     assert first != second
     names.made(first, "s")
@@ -16,14 +16,14 @@ def test_name_is_used_again_once_its_entry_was_made_and_withdrawn() -> None:
 
 
 def test_name_in_doubt_is_never_used_again() -> None:
-    names = EntryNames()
+    names = EntryNames(again=True)
     doubtful = names.entry("/a")
     names.withdrawn(doubtful)
     assert names.entry("/a") != doubtful
 
 
 def test_what_was_withdrawn_twice_is_used_again_once() -> None:
-    names = EntryNames()
+    names = EntryNames(again=True)
     entry = names.entry("/a")
     names.made(entry, "s")
     names.withdrawn(entry)
@@ -33,7 +33,7 @@ def test_what_was_withdrawn_twice_is_used_again_once() -> None:
 
 
 def test_entries_of_an_earlier_session_are_forgotten() -> None:
-    names = EntryNames()
+    names = EntryNames(again=True)
     lost, kept = names.entry("/a"), names.entry("/a")
     names.made(lost, "first")
     names.made(kept, "second")
@@ -44,7 +44,7 @@ def test_entries_of_an_earlier_session_are_forgotten() -> None:
 
 
 def test_names_are_kept_for_the_last_paths() -> None:
-    names = EntryNames()
+    names = EntryNames(again=True)
     entries: dict[str, str] = {}
     for number in range(MOST_PATHS + 1):
         path = f"/{number}"
@@ -54,3 +54,11 @@ def test_names_are_kept_for_the_last_paths() -> None:
     assert names.entry("/0") != entries["/0"]
     assert names.entry("/1") == entries["/1"]
     assert names.entry(f"/{MOST_PATHS}") == entries[f"/{MOST_PATHS}"]
+
+
+def test_names_are_new_where_none_is_to_be_used_again() -> None:
+    names = EntryNames(again=False)
+    entry = names.entry("/a")
+    names.made(entry, "s")
+    names.withdrawn(entry)
+    assert names.entry("/a") != entry

@@ -38,6 +38,13 @@ def background() -> Background:
     return Background()
 
 
+async def wait_in_vain() -> None:
+    """Wait for what a stranger has cancelled."""
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
 def tasks() -> set[asyncio.Task[object]]:
     return asyncio.all_tasks()
 
@@ -240,14 +247,9 @@ async def test_task_that_was_cancelled_by_a_stranger_is_a_failure(background: Ba
     """anyio's groups end without a word then."""
     owner = background.owner
 
-    async def waiting() -> None:
-        future = asyncio.get_running_loop().create_future()
-        future.cancel()
-        await future
-
     await owner.start(background.opening, background.closing)
     assert owner.group is not None
-    owner.group.start_soon(waiting)
+    owner.group.start_soon(wait_in_vain)
     await asyncio.sleep(0.01)
     with pytest.raises(BackendClosedError, match=r"failed: one of its tasks was cancelled"):
         owner.check()
@@ -261,13 +263,8 @@ async def test_task_that_was_cancelled_by_a_stranger_ends_the_opening(
 
     async def opening() -> None:
         assert owner.group is not None
-        owner.group.start_soon(waiting)
+        owner.group.start_soon(wait_in_vain)
         await asyncio.sleep(3600)
-
-    async def waiting() -> None:
-        future = asyncio.get_running_loop().create_future()
-        future.cancel()
-        await future
 
     async with asyncio.timeout(5):
         with pytest.raises(RuntimeError, match="one of its tasks was cancelled"):

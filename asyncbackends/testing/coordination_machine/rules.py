@@ -153,12 +153,15 @@ class CoordinationMachine(RuleBasedStateMachine):
         assert self.ask(lambda: client.exists(path)) == found.stat
         assert names == self.model.children(path), f"{path}: {names}"
 
+    def stands(self, ticket: Ticket) -> bool:
+        """Say whether a ticket's entry is there: a later one may have its name."""
+        latest = [one for one in self.tickets if one.path == ticket.path][-1]
+        return ticket == latest and ticket.path in self.model.nodes
+
     def queue(self, client: Coordination, path: str) -> None:
         """Read who contends."""
-        there = [one for one in self.tickets if above(one.path) == path]
-        there = sorted(
-            (one for one in there if one.path in self.model.nodes), key=lambda one: one.order
-        )
+        there = [one for one in self.tickets if above(one.path) == path and self.stands(one)]
+        there.sort(key=lambda one: one.order)
         assert self.ask(lambda: client.contenders(path)) == there
 
     @rule(drawn=st.lists(st.tuples(operations, numbers), min_size=1, max_size=6))
@@ -242,10 +245,11 @@ class CoordinationMachine(RuleBasedStateMachine):
     def use_ticket(self, data: st.DataObject, number: int, way: str) -> None:
         """A ticket of anybody, whether its entry is there or not."""
         ticket, client = data.draw(st.sampled_from(self.tickets)), self.clients[number]
-        there = ticket.path in self.model.nodes
+        there = self.stands(ticket)
         if way == "withdraw":
             assert self.ask(lambda: client.withdraw(ticket)) is None
-            self.model.nodes.pop(ticket.path, None)
+            if there:
+                del self.model.nodes[ticket.path]
             return
         answer = self.ask(client.transaction().guard(ticket).commit)
         assert (answer == [None]) if there else isinstance(answer, TransactionFailedError)
