@@ -21,7 +21,6 @@ __all__ = (
     "authenticate",
     "created_at",
     "delete",
-    "first_made",
     "follow",
     "forget",
     "grant_lease",
@@ -73,11 +72,6 @@ def range_of(
     if count_only:
         message += b"\x48\x01"
     return message
-
-
-def first_made(key: bytes, end: bytes) -> bytes:
-    """Ask which key of a range was created first."""
-    return range_of(key, end, limit=1, keys_only=True) + b"\x28\x01\x30\x02"
 
 
 def at(range_request: bytes, revision: int) -> bytes:

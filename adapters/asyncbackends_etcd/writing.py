@@ -69,13 +69,15 @@ class Writes:
         :raises RefusedError: it was refused.
         """
         entries = self._keys.entries(parent(entry.path))
-        made = await self._create(entry, lease, [requests.read(requests.first_made(*entries))])
+        # The entry is the newest of all, so nobody is ahead of one that is alone.
+        two = requests.range_of(*entries, limit=2, keys_only=True)
+        made = await self._create(entry, lease, [requests.read(two)])
         if made is None:
             (stat,) = await self._commit([entry], lease)
             assert stat is not None  # noqa: S101  # of a create there is one
             return stat, False
-        stat, (first,) = made
-        return stat, [kv.key for kv in first.kvs] == [self._keys.of(entry.path)]
+        stat, (there,) = made
+        return stat, len(there.kvs) == 1
 
     async def _create(
         self, create: Create, lease: int, beside: Sequence[bytes] = ()

