@@ -18,8 +18,8 @@ from tests.servers.nats_cluster import NatsCluster
 from tests.servers.nats_session_faults import NatsSessionFaults
 
 TTL = 2.0
-ELECTION = 12.0
-"""A ttl that outlives the time without a leader, which is nine seconds at most."""
+ELECTION = 20.0
+"""A ttl that outlives the time without a leader, nine seconds at most, and a third since the last renewal."""
 ROUNDS = 30
 
 pytestmark = pytest.mark.timeout(120)
