@@ -46,7 +46,9 @@ class EtcdWire:
         self._has_linked = False
         # With a share of the session's time, so that the next endpoint can still keep it.
         share = min(options.session_ttl / 3, options.link_timeout)
-        self._patience = self._login_patience = max(LEAST_PATIENCE, share)
+        self._share = max(LEAST_PATIENCE, share)
+        # At first there is none to keep, and whoever asks sees to each endpoint's time.
+        self._patience = self._login_patience = options.connect_timeout
         self._account = Account(options.username, options.password)
 
     @property
@@ -90,7 +92,7 @@ class EtcdWire:
         )
         calls = await _in_time(endpoint, patience, dialed)
         calls.refused = events.lost
-        link = EtcdLink(calls, self._keys, self._known, self.clock, patience)
+        link = EtcdLink(calls, self._keys, self._known, self.clock, self._share)
         try:
             if not await _in_time(endpoint, patience, link.is_let_in()):
                 await self._log_in(endpoint, calls)
@@ -99,6 +101,7 @@ class EtcdWire:
             await link.close()
             raise
         self._has_linked = True
+        self._patience = self._login_patience = self._share
         return link
 
     async def _log_in(self, endpoint: str, calls: Calls) -> None:
@@ -111,7 +114,6 @@ class EtcdWire:
         # With chance, so that not all who gave up come again at once.
         chance = random.uniform(1.0, 1.5)  # noqa: S311  # spreads load, hides nothing
         await _in_time(endpoint, seconds * chance, calls.renew(calls.token))
-        self._login_patience = self._patience
 
     async def close(self) -> None:
         """Nothing is left."""

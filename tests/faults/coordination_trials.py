@@ -173,8 +173,9 @@ class Seen:
         """Wait until exactly these nodes are there."""
         end = time.monotonic() + patience
         while (there := self.values.keys()) != paths:
-            few, many = sorted(paths - there)[:9], sorted(there - paths)[:9]
-            assert time.monotonic() < end, f"the watch shows too few: {few}, too many: {many}"
+            if time.monotonic() > end:
+                few, many = sorted(paths - there)[:9], sorted(there - paths)[:9]
+                pytest.fail(f"the watch shows too few: {few}, too many: {many}")
             await asyncio.sleep(0.01)
         assert not self.mistakes, self.mistakes[:5]
 
