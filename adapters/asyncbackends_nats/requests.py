@@ -23,7 +23,7 @@ from asyncbackends_nats.driver_errors import (
 if TYPE_CHECKING:
     from asyncbackends_nats.dialing import Connection
 
-__all__ = ("Reply", "Requests", "answer_of", "status_of")
+__all__ = ("Reply", "Requests", "answer_of", "header_of", "status_of")
 
 API: Final = "$JS.API."
 PATIENCE: Final = 2.0
@@ -50,6 +50,15 @@ class _Waiting(NamedTuple):
 def status_of(headers: bytes) -> str:
     """Give the status that a header block begins with, empty where there is none."""
     return headers[9:12].decode("ascii", "replace") if headers[8:9] == b" " else ""
+
+
+def header_of(headers: bytes, name: bytes) -> bytes | None:
+    """Give the value of a header, as its server writes it."""
+    start = headers.find(b"\r\n%s: " % name)
+    if start < 0:
+        return None
+    start += len(name) + 4
+    return headers[start : headers.index(b"\r\n", start)]
 
 
 class Requests:

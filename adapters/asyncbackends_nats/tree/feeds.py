@@ -13,7 +13,7 @@ from asyncbackends.errors import CompactedError, ConnectionLostError
 from asyncbackends.protocols.nodes import Node, NodeEvent, WatchScope
 from asyncbackends_nats.dialing import Connection
 from asyncbackends_nats.pulls import NANO
-from asyncbackends_nats.requests import status_of
+from asyncbackends_nats.requests import header_of, status_of
 from asyncbackends_nats.tree.asking import Asking
 from asyncbackends_nats.tree.backlog import AT_ONCE, Backlog, Frame
 from asyncbackends_nats.tree.ends import Ends
@@ -33,6 +33,9 @@ INACTIVE: Final = 10
 """Seconds after which the server forgets a consumer to which nobody listens."""
 SLACK: Final = 20
 """Seconds that ends may be gone before their time."""
+LAST: Final = b"Nats-Last-Consumer"
+STALLED: Final = b"Nats-Consumer-Stalled"
+"""Where a consumer is told to go on, in a sign of life."""
 PLAIN: Final = 9
 """Words of the subject that says where a message stands; with a domain there are more."""
 
@@ -172,6 +175,8 @@ class NatsFeed:
             "ack_policy": "none",
             "max_deliver": 1,
             "filter_subjects": filters,
+            # A server hangs up on who has too much to read, and so it would again and again.
+            "flow_control": True,
             "idle_heartbeat": int(HEARTBEAT * NANO),
             "inactive_threshold": INACTIVE * NANO,
             "mem_storage": True,
@@ -250,7 +255,7 @@ class NatsFeed:
         subject, reply, headers, body = frame
         status = status_of(headers)
         if status:
-            self._control(status, headers)
+            self._control(status, reply, headers)
             return
         words = reply.split(b".")
         first = 5 if len(words) == PLAIN else 7
@@ -274,14 +279,17 @@ class NatsFeed:
     def turn_over(self) -> None:
         """See :class:`asyncbackends_nats.frames.Receiver`."""
 
-    def _control(self, status: str, headers: bytes) -> None:
+    def _control(self, status: str, reply: bytes, headers: bytes) -> None:
         if status != "100":
             # The consumer was deleted, or its server went.
             self._break()
             return
-        start = headers.find(b"Nats-Last-Consumer: ") + 20
-        if start >= 20 and int(headers[start : headers.index(b"\r\n", start)]) != self._count:
+        last, stalled = header_of(headers, LAST), header_of(headers, STALLED)
+        if last and int(last) != self._count:
             self._break()
+        elif go_on := reply or stalled:
+            # All before it was taken in, so the server may send more.
+            self._asking.tell(b"PUB %s 0\r\n\r\n" % go_on)
         elif not self._caught_up.done():
             # It is idle: what it counted as pending was taken away.
             self._caught_up.set_result(None)

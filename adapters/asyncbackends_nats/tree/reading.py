@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from asyncbackends.errors import BackendError, ConnectionLostError
 from asyncbackends_nats.driver_errors import NO_MESSAGE, JetStreamError
+from asyncbackends_nats.requests import header_of
 from asyncbackends_nats.tree.asking import Answer, Asking
 from asyncbackends_nats.tree.committing import pause
 from asyncbackends_nats.tree.records import SESSION, Record, parsed
@@ -144,7 +145,7 @@ class Reading:
             end = parts[-1]
             if end.status not in {"204", "404"}:
                 raise _refusal(end)
-            if not found or not int(_header(end.headers, b"Nats-Num-Pending") or 0):
+            if not found or not int(header_of(end.headers, b"Nats-Num-Pending") or 0):
                 break
             first = found[-1].sequence + 1
         return records
@@ -173,15 +174,15 @@ class Reading:
                 return records if NONE in end.headers else None
             if end.status != "204":
                 raise _refusal(end)
-            if not int(_header(end.headers, b"Nats-Num-Pending") or 0):
+            if not int(header_of(end.headers, b"Nats-Num-Pending") or 0):
                 return records
             # So many bytes at once, and the rest when it is asked for.
-            question["seq"] = int(_header(end.headers, b"Nats-Last-Sequence") or 0) + 1
-            question["up_to_seq"] = int(_header(end.headers, b"Nats-UpTo-Sequence") or 0)
+            question["seq"] = int(header_of(end.headers, b"Nats-Last-Sequence") or 0) + 1
+            question["up_to_seq"] = int(header_of(end.headers, b"Nats-UpTo-Sequence") or 0)
 
     def _record(self, answer: Answer) -> Record:
         headers = answer.headers
-        subject = (_header(headers, b"Nats-Subject") or b"").decode()
+        subject = (header_of(headers, b"Nats-Subject") or b"").decode()
         path = self._subjects.path_of(subject, headers)
         return parsed(subject, path, _sequence(headers), headers, answer.body)
 
@@ -218,14 +219,6 @@ class Reading:
         value = base64.b64decode(message.get("data", ""))
         path = self._subjects.path_of(subject, headers)
         return parsed(subject, path, message["seq"], headers, value)
-
-
-def _header(headers: bytes, name: bytes) -> bytes | None:
-    start = headers.find(b"\r\n%s: " % name)
-    if start < 0:
-        return None
-    start += len(name) + 4
-    return headers[start : headers.index(b"\r\n", start)]
 
 
 def _sequence(headers: bytes) -> int:
