@@ -100,7 +100,7 @@ async def test_session_that_ends_while_a_link_takes_it_up_is_replaced(servers: S
                 await end_session(server, old.id)
             began = time.monotonic()
             while client.session is old or client.session.state is not SessionState.CONNECTED:
-                assert time.monotonic() < began + 5, "no new session"
+                assert time.monotonic() < began + 20, "no new session"
                 await asyncio.sleep(0.02)
             await client.create_node("/mine", ephemeral=True)
             await client.delete_node("/mine")

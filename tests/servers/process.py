@@ -28,6 +28,7 @@ __all__ = (
 PORTS = range(20_000, 32_000)
 LOG_TAIL = 30
 POLL = 0.02
+TIME_TO_STOP = 2.0
 
 
 class ServerDidNotStartError(RuntimeError):
@@ -185,7 +186,11 @@ class Process:
 
     def freeze(self) -> None:
         """Stop it as it stands: it keeps its connections and answers nothing."""
-        self._freeze()
+        deadline = time.monotonic() + TIME_TO_STOP
+        frozen = self._freeze()
+        # Each thread stops when it is next at work, which on a busy machine is after a while.
+        while any(map(_still_works, frozen)) and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Let it go on."""
@@ -257,3 +262,12 @@ def remove(folder: Path) -> None:
             return
         time.sleep(POLL)
     shutil.rmtree(folder)
+
+
+def _still_works(process: psutil.Process) -> bool:
+    """Say whether a thread has not stopped yet, where the system can tell."""
+    for thread in Path(f"/proc/{process.pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):
+            if thread.read_text().rpartition(")")[2].split()[0] not in "TtZX":
+                return True
+    return False
