@@ -47,8 +47,7 @@ class EtcdWire:
         # With a share of the session's time, so that the next endpoint can still keep it.
         share = min(options.session_ttl / 3, options.link_timeout)
         self._share = max(LEAST_PATIENCE, share)
-        # At first there is none to keep, and whoever asks sees to each endpoint's time.
-        self._patience = self._login_patience = options.connect_timeout
+        self._login_patience = options.connect_timeout
         self._account = Account(options.username, options.password)
 
     @property
@@ -81,7 +80,8 @@ class EtcdWire:
             ours.__cause__ = error
             events.lost(ours)
 
-        patience = self._patience
+        # At first there is no session to keep, and whoever asks sees to each endpoint's time.
+        patience = self._share if self._has_linked else self._options.connect_timeout
         dialed = connected(
             endpoint,
             self._options,
@@ -101,7 +101,7 @@ class EtcdWire:
             await link.close()
             raise
         self._has_linked = True
-        self._patience = self._login_patience = self._share
+        self._login_patience = self._share
         return link
 
     async def _log_in(self, endpoint: str, calls: Calls) -> None:

@@ -8,6 +8,7 @@ from uuid import uuid4
 from asyncbackends import ConnectionState, open_coordination
 from asyncbackends.protocols.coordination import DistributedCoordinationService
 from asyncbackends.protocols.nodes import NodeEvent
+from tests.faults.coordination_trials import beside
 from tests.servers.proxy import Proxy
 from tests.servers.running import Servers
 
@@ -31,17 +32,16 @@ async def test_large_tree_that_is_read_slowly_costs_no_link(servers: Servers) ->
         await writer.create_node("/large")
         for number in range(MANY):
             await writer.create_node(f"/large/{number:02}", b"x" * LARGE)
-        following = asyncio.create_task(follow(reader, states))
-        # Two at once, as after a link was lost.
-        watching = [asyncio.create_task(all_there(reader)) for _ in range(2)]
-        await asyncio.sleep(0.05)
-        proxy.freeze()
-        await asyncio.sleep(SLOW)
-        proxy.thaw()
-        async with asyncio.timeout(30):
-            assert await asyncio.gather(*watching) == [MANY + 1, MANY + 1]
-        following.cancel()
-    assert set(states) <= {ConnectionState.CONNECTED}, states
+        async with beside(follow(reader, states)):
+            # Two at once, as after a link was lost.
+            watching = [asyncio.create_task(all_there(reader)) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            proxy.freeze()
+            await asyncio.sleep(SLOW)
+            proxy.thaw()
+            async with asyncio.timeout(30):
+                assert await asyncio.gather(*watching) == [MANY + 1, MANY + 1]
+        assert set(states) == {ConnectionState.CONNECTED}, states
 
 
 async def follow(client: DistributedCoordinationService, states: Counter[ConnectionState]) -> None:

@@ -21,7 +21,6 @@ from asyncbackends.testing.recipes.in_line import (
     FOR_EVER,
     MOST_SUSPENSIONS,
     is_empty,
-    nobody_left,
     wait_for_line,
     wait_for_some,
 )
@@ -212,8 +211,7 @@ class ElectionConformance(CoordinationFixtures):
 
         for suspension in range(1, MOST_SUSPENSIONS):
             completed = await harness.cancel_at(lead(), suspension, how)
-            # At once, unless the server keeps who cleans up waiting for longer than a second.
-            await nobody_left(harness, other, root)
+            assert await is_empty(other, root)
             assert harness.running() == before
             if completed:
                 return
