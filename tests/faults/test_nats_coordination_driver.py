@@ -99,7 +99,7 @@ async def test_coordination_n1_n2_n3_expired_is_absent_and_told_and_can_be_made_
     """By the server's own expiry: who does not renew says nothing at its end."""
     async with (
         open_coordination(**settings) as other,
-        open_coordination(**proxied, operation_timeout=0.5) as silent,
+        open_coordination(**proxied, operation_timeout=2) as silent,
     ):
         session = silent.session
         first = await silent.create_node("/top/mine", b"1", ephemeral=True)

@@ -377,7 +377,7 @@ async def test_coordination_z18_writes_are_sent_once(server: ZooKeeper, namespac
         settings = server.settings(
             namespace=namespace,
             endpoints=[proxy.endpoint, dead],
-            operation_timeout=1,
+            operation_timeout=2,
             reconnect_max=0.2,
         )
         async with open_coordination(**settings) as client:

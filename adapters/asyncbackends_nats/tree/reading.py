@@ -19,6 +19,8 @@ __all__ = ("Reading",)
 MOST: Final = 1000
 """Subjects of one question; a server takes 1024."""
 PAGE: Final = 500
+PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Of one answer; a server's own limit is as much as it lets a client have unread."""
 TOO_MANY: Final = "413"
 NONE: Final = b"No Results"
 TRIES: Final = 5
@@ -138,7 +140,12 @@ class Reading:
         """
         records: list[Record] = []
         while len(records) < most:
-            question = {"seq": first, "next_by_subj": one, "batch": min(PAGE, most)}
+            question = {
+                "seq": first,
+                "next_by_subj": one,
+                "batch": min(PAGE, most),
+                "max_bytes": PAGE_BYTES,
+            }
             parts = await self._asking.ask_many(self._get, json.dumps(question).encode())
             found = [*map(self._record, parts[:-1])]
             records += found
@@ -162,23 +169,27 @@ class Reading:
 
     async def _multi(self, filters: Sequence[str]) -> list[Record] | str | None:
         """Give what matches; text if there are too many; None if it changed under the server."""
-        records: list[Record] = []
-        question: dict[str, Any] = {"multi_last": filters}
+        found: dict[str, Record] = {}
+        question: dict[str, Any] = {"multi_last": filters, "max_bytes": PAGE_BYTES}
         while True:
             parts = await self._asking.ask_many(self._get, json.dumps(question).encode())
-            records += map(self._record, parts[:-1])
+            found |= {one.subject: one for one in map(self._record, parts[:-1])}
             end = parts[-1]
             if end.status == TOO_MANY:
                 return TOO_MANY
-            if end.status == "404":
-                return records if NONE in end.headers else None
-            if end.status != "204":
+            if end.status == "404" and NONE not in end.headers:
+                return None
+            if end.status not in {"204", "404"}:
                 raise _refusal(end)
-            if not int(header_of(end.headers, b"Nats-Num-Pending") or 0):
-                return records
-            # So many bytes at once, and the rest when it is asked for.
-            question["seq"] = int(header_of(end.headers, b"Nats-Last-Sequence") or 0) + 1
-            question["up_to_seq"] = int(header_of(end.headers, b"Nats-UpTo-Sequence") or 0)
+            if int(header_of(end.headers, b"Nats-Num-Pending") or 0):
+                # So many bytes at once, and the rest when it is asked for.
+                question["seq"] = int(header_of(end.headers, b"Nats-Last-Sequence") or 0) + 1
+                question["up_to_seq"] = int(header_of(end.headers, b"Nats-UpTo-Sequence") or 0)
+            elif "up_to_seq" in question:
+                # What was changed after the first page is on none of the others.
+                question["seq"] = question.pop("up_to_seq") + 1
+            else:
+                return [*found.values()]
 
     def _record(self, answer: Answer) -> Record:
         headers = answer.headers

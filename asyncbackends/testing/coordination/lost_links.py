@@ -75,7 +75,7 @@ class LostLinksConformance(FaultFixtures):
         root: str,
         harness: Harness,
     ) -> None:
-        async with open_coordination(operation_timeout=1) as client:
+        async with open_coordination(operation_timeout=2) as client:
             await client.create_node(root, b"1")
             ticket = await client.contend(f"{root}/queue")
             faults.drop_connection()
@@ -105,7 +105,7 @@ class LostLinksConformance(FaultFixtures):
         harness: Harness,
     ) -> None:
         # A service may go on behind the caller's back: then it must not say that nothing is done.
-        async with open_coordination(operation_timeout=1) as client:
+        async with open_coordination(operation_timeout=2) as client:
             ticket = await client.contend(f"{root}/queue")
             faults.drop_connection()
             [(_, error)] = await harness.outcomes(client.withdraw(ticket))

@@ -3,13 +3,13 @@
 from collections.abc import Sized
 from typing import Final
 
+from asyncbackends.testing.coordination.clean_ends import is_empty
 from asyncbackends.testing.coordination.fixtures import Coordination
 from asyncbackends.testing.harness import Harness
 
 __all__ = (
     "FOR_EVER",
     "MOST_SUSPENSIONS",
-    "is_empty",
     "nobody_left",
     "wait_for_line",
     "wait_for_some",
@@ -40,13 +40,6 @@ async def wait_for_some(harness: Harness, entered: Sized) -> None:
         return len(entered) > 0
 
     assert await harness.eventually(some), "nobody holds"
-
-
-async def is_empty(client: Coordination, path: str) -> bool:
-    """Say whether nobody contends and nothing is left below a path."""
-    if await client.contenders(path):
-        return False
-    return await client.exists(path) is None or await client.get_children(path) == []
 
 
 async def nobody_left(harness: Harness, client: Coordination, path: str) -> None:

@@ -13,6 +13,7 @@ from asyncbackends.errors import (
 )
 from asyncbackends.protocols.values import Fence
 from asyncbackends.recipes.lock import Held, Lock
+from asyncbackends.testing.coordination.clean_ends import CleanEnds, is_empty
 from asyncbackends.testing.coordination.fixtures import (
     Coordination,
     CoordinationFixtures,
@@ -22,7 +23,6 @@ from asyncbackends.testing.harness import Cancelling, Harness
 from asyncbackends.testing.recipes.in_line import (
     FOR_EVER,
     MOST_SUSPENSIONS,
-    is_empty,
     nobody_left,
     wait_for_line,
     wait_for_some,
@@ -216,18 +216,14 @@ class LockConformance(CoordinationFixtures):
         harness: Harness,
         how: Cancelling,
     ) -> None:
-        before = harness.running()
+        ends = CleanEnds(harness, other, root)
 
         async def hold() -> None:
             async with Lock(coordination, root):
                 await harness.sleep(0)
 
         for suspension in range(1, MOST_SUSPENSIONS):
-            completed = await harness.cancel_at(hold(), suspension, how)
-            # When it is over nothing is held and nothing is left: nobody needs to wait.
-            assert await is_empty(other, root)
-            assert harness.running() == before
-            if completed:
+            if await ends.cancel_at(hold(), suspension, how):
                 break
         else:
             pytest.fail("it did not end")
@@ -249,16 +245,18 @@ class LockConformance(CoordinationFixtures):
             async with Lock(coordination, root):
                 await harness.sleep(0)
 
-        for suspension in range(1, MOST_SUSPENSIONS):
+        async def cancelled(suspension: int) -> bool:
             holder = await Lock(other, root).acquire()
             call = harness.cancel_at(hold(), suspension, how)
             async with harness.background(call) as waiting:
                 await harness.sleep(0.005)
                 await holder.release()
                 async with harness.deadline(5):
-                    completed = await waiting.result()
-            assert await is_empty(other, root)
-            if completed:
+                    return await waiting.result()
+
+        ends = CleanEnds(harness, other, root)
+        for suspension in range(1, MOST_SUSPENSIONS):
+            if await ends.after(cancelled(suspension)):
                 assert suspension > 3
                 return
         pytest.fail("it did not end")
