@@ -37,7 +37,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def servers(pytestconfig: pytest.Config) -> Generator[Servers]:
     """Real servers, each started when a test first asks for it."""
     cannot = pytestconfig.stash.get(CANNOT, None)
-    with Servers(newest=_newest(pytestconfig), cannot=cannot) as servers:
+    in_memory = pytestconfig.getoption("--length") != "soak"  # whose figures are of real disks
+    with Servers(newest=_newest(pytestconfig), cannot=cannot, in_memory=in_memory) as servers:
         yield servers
 
 

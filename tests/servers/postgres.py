@@ -69,6 +69,8 @@ class Postgres(DatabaseServer):
             "unix_socket_directories": str(self.folder),
             "logging_collector": "off",
             "log_destination": "stderr",
+            # Among its data: of one that was killed nothing else would be removed.
+            "dynamic_shared_memory_type": "mmap",
         }
         if self.identity is not None:
             options |= {

@@ -3,10 +3,10 @@
 import contextlib
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from tempfile import gettempdir, mkdtemp
+from tempfile import mkdtemp
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
@@ -19,8 +19,9 @@ from tests.servers.mariadb import MariaDb
 from tests.servers.mysql import MySql
 from tests.servers.nats import Nats
 from tests.servers.pgbouncer import PgBouncer
+from tests.servers.places import folder_for_data, temporary_folders
 from tests.servers.postgres import Postgres
-from tests.servers.process import ordinary_account, remove
+from tests.servers.process import remove
 from tests.servers.rabbitmq import RabbitMq
 from tests.servers.rabbitmq_newest import RabbitMqNewest
 from tests.servers.server import DatabaseServer, Server
@@ -97,17 +98,25 @@ def engines_that_differ() -> Sequence[str]:
 class Servers:
     """The servers of a run, and the certificates they share."""
 
-    def __init__(self, *, newest: bool = False, cannot: CannotInstallError | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        newest: bool = False,
+        cannot: CannotInstallError | None = None,
+        in_memory: bool = False,
+    ) -> None:
         """Take what the set has.
 
         :param cannot: why something of it could not be installed.
+        :param in_memory: keep data off the disk where there is room: what else the machine does
+            may stall a disk for a second, which no client is to blame for.
         """
         _remove_what_a_dead_run_left()
         self._newest = newest
         self._cannot = cannot
         self._shared: dict[str, Server] = {}
         self._lock = threading.Lock()
-        self.folder = Path(mkdtemp(prefix=PREFIX, dir=next(_temporary_folders())))
+        self.folder = Path(mkdtemp(prefix=PREFIX, dir=folder_for_data(in_memory=in_memory)))
         # The accounts of the servers go through it to their own folders.
         self.folder.chmod(0o711)
         me = psutil.Process()
@@ -192,17 +201,9 @@ class Servers:
         self.close()
 
 
-def _temporary_folders() -> Iterator[Path]:
-    """Give folders for data; a root's own may be closed to the accounts that run servers."""
-    account = ordinary_account()
-    for folder in dict.fromkeys([gettempdir(), "/tmp", "/var/tmp"]):  # noqa: S108  # mkdtemp follows
-        if account.can_execute(Path(folder)):
-            yield Path(folder)
-
-
 def _remove_what_a_dead_run_left() -> None:
     """A run that was killed could not end its servers: the next one does."""
-    folders = [found for parent in _temporary_folders() for found in parent.glob(f"{PREFIX}*")]
+    folders = [found for parent in temporary_folders() for found in parent.glob(f"{PREFIX}*")]
     for folder in folders:
         # Without an owner it is being made right now, or is somebody else's and unreadable.
         with contextlib.suppress(OSError, ValueError):

@@ -134,7 +134,7 @@ def test_a_stop_ends_what_a_server_has_started_and_nothing_else(folder: Path) ->
 def test_a_run_that_was_killed_is_cleaned_up_by_the_next() -> None:
     script = (
         "from tests.servers.running import Servers\n"
-        "servers = Servers(); print(servers.folder)\n"
+        "servers = Servers(in_memory=True); print(servers.folder)\n"
         "print(servers.get('nats').process.pid, flush=True)\n"
         "import time; time.sleep(60)\n"
     )
