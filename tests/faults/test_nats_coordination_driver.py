@@ -231,7 +231,7 @@ async def test_coordination_n8_watches_leave_nothing_at_the_server(
     async def until_none() -> None:
         # The server answers who asks it to remove one, and whoever asks next, before it has.
         async with asyncio.timeout(5):
-            while await loop.run_in_executor(None, consumers):  # noqa: ASYNC110
+            while await loop.run_in_executor(None, consumers):  # noqa: ASYNC110  # the server's doing
                 await asyncio.sleep(0.01)
 
     before = len(asyncio.all_tasks())
