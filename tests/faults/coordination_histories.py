@@ -17,7 +17,7 @@ from tests.faults.stepped_clock import ClockSteps
 from tests.servers.proxy import Proxy
 from tests.servers.server import CommandFailedError
 
-__all__ = ("RealHistory", "disturb_server")
+__all__ = ("TTL", "RealHistory", "disturb_server")
 
 TTL = 2.0
 """The shortest that there is."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from asyncbackends.testing.recipes.lock_histories import LockEvent, violations_of
-from tests.faults.coordination_histories import RealHistory, disturb_server
+from tests.faults.coordination_histories import TTL, RealHistory, disturb_server
 from tests.faults.coordination_trials import (
     CoordinationTrial,
     RunCoordinationTrial,
@@ -40,6 +40,12 @@ async def histories(trial: CoordinationTrial) -> str:
         seeds = range(first + turn * AT_ONCE, first + (turn + 1) * AT_ONCE)
         for history in await one_round(trial, seeds, done):
             counts.update(event.kind for event in history)
+
+    async def all_over() -> bool:
+        return await trial.sessions() <= trial.known_before
+
+    # Of one whose beginning was not answered nobody knows: it ends by itself.
+    await trial.settled(all_over, "sessions outlive their ttl", patience=2 * TTL)
     # They are worth the name: holders were lost, and late writes came.
     number = rounds * AT_ONCE
     assert counts["acquired"] > 5 * number, counts
